@@ -1,0 +1,215 @@
+"""The five contracts a plugin fulfils, and what they hand to the core.
+
+A component is a frozen pydantic model: its fields are the options of the registry file, its docstring their
+documentation. `build()` and `open()` do the heavy imports, so listing and checking never import torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+from gad_core.values import Codebook, LabelRef, LabelSpace, Layout, Predictions, Prompt, Query, Sample, Slot, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gad_core.modules import HeadModule, Transformer
+
+PLUGIN_API = 1
+"""Version of these contracts. A plugin module may state the one it was written for as `PLUGIN_API = 1`."""
+
+
+def _beside_registry(path: Path, info: ValidationInfo) -> Path:
+    root = (info.context or {}).get("root")
+    path = path.expanduser()
+    return path if root is None or path.is_absolute() else Path(root) / path
+
+
+InputPath = Annotated[Path, AfterValidator(_beside_registry)]
+"""A file or folder option; a relative one is taken from the folder of the registry file."""
+
+
+class Component(BaseModel, ABC):
+    """What a plugin offers: options with their documentation, and a way to build the thing itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
+
+    name: ClassVar[str]
+    """What `use:` says in a registry file."""
+
+    def options(self) -> dict[str, object]:
+        """The options as plain JSON values, defaults included."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+# ---------------------------------------------------------------------------------------------------- backbone
+
+
+@runtime_checkable
+class TextTokenizer(Protocol):
+    """Text to token ids and back, without adding special tokens."""
+
+    vocabulary: int
+    """Rows of the embedding matrix: every id is below it."""
+    bos: int | None
+    eos: int
+    special: frozenset[int]
+    """Ids that never stand for text, rows without a token among them."""
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+
+class Backbone(Component):
+    """A causal language model; nothing multimodal in it."""
+
+    @abstractmethod
+    def text(self, texts: Sequence[str]) -> TextTokenizer:
+        """The tokenizer, without weights. `texts` is all a run will write, for backbones that make their vocabulary
+        from it; a pretrained one ignores it. Raises `BackboneError` when the files are missing."""
+
+    @abstractmethod
+    def build(self, text: TextTokenizer, seed: int) -> Transformer:
+        """The model with its weights on the CPU, not adapted yet. Random weights come from `seed` alone."""
+
+
+# ---------------------------------------------------------------------------------------------- label tokenizer
+
+
+class LabelTokenizer(Component):
+    """How labels are written: a pure function from label texts to token ids."""
+
+    @abstractmethod
+    def codebook(
+        self, spaces: Sequence[LabelSpace], text: TextTokenizer, *, lead: str = " ", seed: int = 0
+    ) -> Codebook:
+        """The codes of every label of `spaces`; `lead` is the text in front of each. Random draws come from `seed`
+        alone. Raises `CodebookError` when labels collide or the vocabulary is too small."""
+
+
+# --------------------------------------------------------------------------------------------------------- head
+
+
+class Head(Component):
+    """How an answer is read out of the language model."""
+
+    @abstractmethod
+    def layout(self, stage: Stage) -> Layout:
+        """The branches hung on each query. The core derives from it what the head needs:
+        it *speaks* if a training branch holds an ANSWER, it *classifies* unless it opens a CUE to predict."""
+
+    @abstractmethod
+    def build(self, hidden_size: int, targets: Mapping[str, LabelSpace]) -> HeadModule:
+        """The trainable part. `targets` names the class layers to make: one for each asked label space (keyed by its
+        name) and one for each classified auxiliary (keyed `auxiliary/<relation>`); empty unless it classifies."""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether training writes the answer with the language model."""
+        return any(Slot.ANSWER in branch for branch in self.layout(Stage.TRAIN))
+
+    @property
+    def classifies(self) -> bool:
+        """Whether prediction reads class layers rather than decoding text."""
+        return not any(Slot.CUE in branch for branch in self.layout(Stage.PREDICT))
+
+
+# ----------------------------------------------------------------------------------------------- auxiliary task
+
+
+class AuxiliaryTask(Component):
+    """What else is learnt in training: a pure function from a query to labels.
+
+    As `written` the labels are generated behind the answer; as `classified` a second linear layer predicts the first
+    of them from the read-out (the paper's "prev disc").
+    """
+
+    form: Literal["written", "classified"] = Field("written", description="generated as text, or a second class layer")
+
+    @abstractmethod
+    def needs(self) -> frozenset[str]:
+        """The relations a dataset must supply."""
+
+    @abstractmethod
+    def refs(self, query: Query) -> tuple[LabelRef, ...]:
+        """The labels to write or classify for one query, in order; may be empty."""
+
+
+# ------------------------------------------------------------------------------------------------------ dataset
+
+
+class Features(Protocol):
+    """Where frame features come from: one array [T, K, D] a recording (frames, tokens a frame, width)."""
+
+    tokens: int
+    width: int
+    fps: float
+    lengths: Mapping[str, int]
+    """Frames of each recording."""
+
+    def read(self, recording: str, frames: range | np.ndarray) -> np.ndarray:
+        """The features of some frames, (len(frames), K, D). Raises `FeatureError` for an unknown recording or a frame
+        outside it."""
+
+
+class Corpus(ABC):
+    """An opened dataset."""
+
+    spaces: Mapping[str, LabelSpace]
+    """The label space of every relation the corpus supplies."""
+    prompts: Mapping[str, Prompt]
+    """The prompt of every asked relation."""
+    features: Features
+    protocol: str
+    """What is measured: `clips`, `window`, `dense`. Written beside every score."""
+    splits: tuple[str, ...]
+    """The splits that have samples; `train` and `test` at least."""
+    headline: str
+    """The metric that selects the best checkpoint unless the registry says otherwise; higher is better."""
+    usage: Mapping[str, str] = {}
+    """What was used of what was named, for the report: `{"recordings": "557 of 579"}`."""
+
+    @abstractmethod
+    def samples(self, split: str, epoch: int = 0, seed: int = 0) -> Sequence[Sample]:
+        """The samples of a split. Only `train` may change with the epoch, by draws that depend on
+        (seed, epoch, recording) alone. Raises `DataError` for an unknown or empty split."""
+
+    @abstractmethod
+    def score(self, predictions: Predictions) -> dict[str, float]:
+        """The metrics, by name; percent where the field uses percent."""
+
+
+class Dataset(Component):
+    """Asks questions about clips and scores the answers."""
+
+    @abstractmethod
+    def asks(self) -> frozenset[str]:
+        """The relations whose labels are to be predicted."""
+
+    @abstractmethod
+    def relations(self) -> frozenset[str]:
+        """Every relation the samples carry, the asked ones included."""
+
+    @abstractmethod
+    def open(self) -> Corpus:
+        """Reads the annotations and opens the features; no torch. Raises `DataError` and `FeatureError`."""
+
+    def files(self) -> tuple[Path, ...]:
+        """The files and folders it reads: a run starts only when all are there, and is repeated when they change."""
+        return ()
+
+
+KINDS: dict[str, type[Component]] = {
+    "backbone": Backbone,
+    "labels": LabelTokenizer,
+    "head": Head,
+    "auxiliary": AuxiliaryTask,
+    "dataset": Dataset,
+}
+"""The five kinds, by the slot they fill in an experiment."""

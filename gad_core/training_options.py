@@ -1,0 +1,82 @@
+"""How a run trains: the options of the registry's `training` section. No torch here."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Part = Literal["backbone", "connector", "cls", "rows", "head"]
+"""What can be trained: the backbone's adapters (or weights), the connector, the [CLS] vector, new label rows, the head."""
+
+
+class Phase(BaseModel):
+    """One stage of a multi-stage training: what trains, on which losses, for how long."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: PositiveInt = Field(description="passes over the training samples")
+    losses: tuple[str, ...] | None = Field(None, description="names of the losses to minimise; all unless given")
+    train: tuple[Part, ...] | None = Field(
+        None, description="the parts that train, the others are frozen; all unless given"
+    )
+
+
+class Training(BaseModel):
+    """A training recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: PositiveInt = Field(5, description="passes over the training samples")
+    phases: tuple[Phase, ...] = Field((), description="stages run one after the other instead of `epochs`")
+    max_steps: PositiveInt | None = Field(None, description="stop after so many updates")
+    batch: PositiveInt = Field(16, description="samples an update, over all processes")
+    micro_batch: PositiveInt | None = Field(
+        None, description="samples a forward pass in one process; smaller than `batch` accumulates gradients"
+    )
+    learning_rate: PositiveFloat = 1e-4
+    head_learning_rate: PositiveFloat | None = Field(
+        None, description="learning rate of all but the backbone; `learning_rate` unless given"
+    )
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the updates in which the learning rate rises")
+    clip: PositiveFloat | None = Field(1.0, description="largest norm of the gradient; null does not clip")
+    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 on a GPU that has it, else fp32")
+    group_by_length: bool = Field(True, description="put samples of similar length into one batch")
+    evaluate_every: PositiveInt | None = Field(
+        1, description="epochs between evaluations during training; null evaluates at the end only"
+    )
+    validation: str | None = Field(
+        None, description="split to evaluate during training: `validation` if the dataset has it, else `test`"
+    )
+    select: str | None = Field(
+        None, description="metric that picks the best checkpoint; the dataset's headline unless given"
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="which checkpoint is scored at the end and kept as the result"
+    )
+    patience: PositiveInt | None = Field(None, description="stop after so many evaluations without a better one")
+    evaluation_batch: PositiveInt | None = Field(
+        None, description="samples a forward pass in evaluation; 2 × the training one"
+    )
+    save_every: PositiveInt | None = Field(None, description="updates between resume points; every epoch always is one")
+    log_every: PositiveInt = Field(10, description="updates between two lines of the log")
+    workers: int = Field(0, ge=0, description="processes that read and assemble batches")
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field((), description="where else to log to")
+
+    @model_validator(mode="after")
+    def _sound(self) -> Training:
+        if self.micro_batch is not None and self.micro_batch > self.batch:
+            raise ValueError(f"micro_batch {self.micro_batch} is larger than batch {self.batch}")
+        return self
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs over all phases."""
+        return sum(phase.epochs for phase in self.plan())
+
+    def plan(self) -> tuple[Phase, ...]:
+        """The phases in order; one phase of everything unless phases are given."""
+        return self.phases or (Phase(epochs=self.epochs),)
