@@ -1,0 +1,1 @@
+"""Metrics of closed-set action understanding: numpy in, numbers out."""

@@ -1,0 +1,1 @@
+"""Auxiliary tasks: label, previous, next, past, goal."""

@@ -1,0 +1,1 @@
+"""Heads: generative, discriminative, GAD."""

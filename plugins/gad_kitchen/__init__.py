@@ -1,0 +1,1 @@
+"""Dataset: a generator of synthetic kitchen activities for demos and tests."""

@@ -1,0 +1,1 @@
+"""Label tokenizers: text, random-consistent, desynchronised, unique-token."""

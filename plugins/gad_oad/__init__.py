@@ -1,0 +1,1 @@
+"""Dataset: the field's online-action-detection layout."""

@@ -1,0 +1,1 @@
+"""Dataset: the user's own segments, as clips or as an online stream."""

@@ -1,0 +1,1 @@
+"""Backbone: the pretrained SmolLM2-135M-Instruct."""
