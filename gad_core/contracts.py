@@ -87,10 +87,17 @@ class LabelTokenizer(Component):
 
     @abstractmethod
     def codebook(
-        self, spaces: Sequence[LabelSpace], text: TextTokenizer, *, lead: str = " ", seed: int = 0
+        self,
+        spaces: Sequence[LabelSpace],
+        text: TextTokenizer,
+        *,
+        lead: str = " ",
+        avoid: frozenset[int] = frozenset(),
+        seed: int = 0,
     ) -> Codebook:
         """The codes of every label of `spaces`; `lead` is the text in front of each. Random draws come from `seed`
-        alone. Raises `CodebookError` when labels collide or the vocabulary is too small."""
+        alone and hit neither special ids nor `avoid` (the ids between labels). Raises `CodebookError` when labels
+        collide or the vocabulary is too small."""
 
 
 # --------------------------------------------------------------------------------------------------------- head
@@ -102,7 +109,8 @@ class Head(Component):
     @abstractmethod
     def layout(self, stage: Stage) -> Layout:
         """The branches hung on each query. The core derives from it what the head needs:
-        it *speaks* if a training branch holds an ANSWER, it *classifies* unless it opens a CUE to predict."""
+        it *speaks* if a training branch holds an ANSWER, it *classifies* if it hangs a CLS or needs no CUE to
+        predict."""
 
     @abstractmethod
     def build(self, hidden_size: int, targets: Mapping[str, LabelSpace]) -> HeadModule:
@@ -116,8 +124,9 @@ class Head(Component):
 
     @property
     def classifies(self) -> bool:
-        """Whether prediction reads class layers rather than decoding text."""
-        return not any(Slot.CUE in branch for branch in self.layout(Stage.PREDICT))
+        """Whether the answer is read from class layers: at [CLS], or at the last frame where nothing is written."""
+        reads_cls = any(Slot.CLS in branch for branch in self.layout(Stage.TRAIN))
+        return reads_cls or not any(Slot.CUE in branch for branch in self.layout(Stage.PREDICT))
 
 
 # ----------------------------------------------------------------------------------------------- auxiliary task

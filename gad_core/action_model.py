@@ -1,0 +1,100 @@
+"""The model of an experiment: a connector, a causal transformer, and a head reading its states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gad_core.language import LanguageModel
+from gad_core.modules import HeadModule, Transformer
+from gad_core.sequence import Assembler, Batch
+from gad_core.training_options import Part
+from gad_core.trie import Trie
+from gad_core.values import Slot, Stage
+
+
+class Connector(nn.Module):
+    """Frame features to the language model's width: Linear → GELU (exact) → Linear."""
+
+    def __init__(self, width: int, hidden_size: int) -> None:
+        super().__init__()
+        self.inward = nn.Linear(width, hidden_size)
+        self.outward = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, features: Tensor) -> Tensor:  # (N, D) -> (N, H)
+        return self.outward(nn.functional.gelu(self.inward(features.to(self.inward.weight.dtype))))
+
+
+class ActionModel(nn.Module):
+    """Sequences in, losses or scores out. Everything trainable but the head's own layers and the adapters lives here.
+
+    `rows` are the embeddings, in and out, of label codes beyond the vocabulary; `cls` is the [CLS] vector.
+    """
+
+    def __init__(
+        self,
+        *,
+        transformer: Transformer,
+        connector: Connector,
+        head: HeadModule,
+        assembler: Assembler,
+        new_rows: int = 0,
+    ) -> None:
+        super().__init__()
+        self.transformer, self.connector, self.head, self.assembler = transformer, connector, head, assembler
+        self.tries: dict[str, Trie] = {}
+        hidden = transformer.hidden_size
+        scale = 0.02
+        hangs_cls = any(Slot.CLS in branch for layout in assembler.layouts.values() for branch in layout)
+        self.cls = nn.Parameter(torch.randn(hidden) * scale) if hangs_cls else None
+        self.rows = nn.Parameter(torch.randn(new_rows, hidden) * scale) if new_rows else None
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Embeddings of ids, new label rows included: (…,) → (…, H)."""
+        if self.rows is None:
+            return self.transformer.embed(tokens)
+        beyond = tokens >= self.transformer.vocabulary
+        known = self.transformer.embed(tokens.masked_fill(beyond, 0))
+        new = nn.functional.embedding((tokens - self.transformer.vocabulary).clamp(min=0), self.rows)
+        return torch.where(beyond[..., None], new.to(known.dtype), known)
+
+    def embeddings(self, batch: Batch) -> Tensor:
+        """The input of the transformer: text rows, frames through the connector, the [CLS] vector, (B, L, H)."""
+        inputs = self.embed(batch.tokens)
+        frames = self.connector(batch.features).to(inputs.dtype)
+        inputs = inputs.masked_scatter((batch.slots == Slot.FRAMES)[..., None], frames)
+        if self.cls is not None:
+            inputs = torch.where((batch.slots == Slot.CLS)[..., None], self.cls.to(inputs.dtype), inputs)
+        return inputs
+
+    def states(self, batch: Batch, cache: Any = None) -> Tensor:
+        """Hidden states after the final norm, (B, L, H)."""
+        return self.transformer(self.embeddings(batch), batch.mask(), batch.positions, cache)
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The named losses of a training batch, each a mean over its queries."""
+        return self.head.loss(self.states(batch), batch, LanguageModel(self, batch))
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """Scores (Q, C) of a prediction batch, float32, -inf beyond a query's own labels."""
+        opens_cue = any(Slot.CUE in branch for branch in self.assembler.layouts[Stage.PREDICT])
+        cache = self.transformer.make_cache() if opens_cue else None
+        states = self.states(batch, cache)
+        return self.head.predict(states, batch, LanguageModel(self, batch, cache)).float()
+
+    def part(self, name: Part) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters of one part, with their full names."""
+        prefixes = {
+            "backbone": "transformer.",
+            "connector": "connector.",
+            "cls": "cls",
+            "rows": "rows",
+            "head": "head.",
+        }
+        for full, parameter in self.named_parameters():
+            if full.startswith(prefixes[name]):
+                yield full, parameter

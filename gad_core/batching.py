@@ -1,0 +1,47 @@
+"""Which samples go into which update, as pure functions: every process and every resume sees the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+GROUPED = 32
+"""Batches whose samples are sorted by length among themselves."""
+
+
+def stable_seed(*parts: int | str) -> int:
+    """A 63-bit seed that depends on `parts` alone, the same on every machine."""
+    import hashlib
+
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
+
+
+def training_batches(lengths: Sequence[int], size: int, *, seed: int, epoch: int, group: bool) -> list[list[int]]:
+    """Sample indices of every update of an epoch; each index once.
+
+    With `group`, samples are shuffled, sorted by length within runs of `GROUPED` batches, and the batches shuffled.
+    """
+    draw = np.random.default_rng(stable_seed("batches", seed, epoch))
+    order = draw.permutation(len(lengths))
+    if group:
+        length = np.asarray(lengths)
+        runs = [order[first : first + GROUPED * size] for first in range(0, len(order), GROUPED * size)]
+        order = np.concatenate([run[np.argsort(length[run], kind="stable")] for run in runs])
+    batches = [order[first : first + size].tolist() for first in range(0, len(order), size)]
+    if group:
+        batches = [batches[index] for index in draw.permutation(len(batches))]
+    return batches
+
+
+def evaluation_batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Sample indices in batches of similar length, longest first, so that running out of memory shows at once."""
+    order = np.argsort(-np.asarray(lengths), kind="stable").tolist()
+    return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def share(batch: Sequence[int], *, rank: int, world: int, micro: int | None) -> list[list[int]]:
+    """The micro-batches of one process: samples `rank`, `rank + world`, … of an update, `micro` at a time."""
+    mine = list(batch[rank::world])
+    size = micro or max(1, len(mine))
+    return [mine[first : first + size] for first in range(0, len(mine), size)]

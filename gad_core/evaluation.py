@@ -1,0 +1,138 @@
+"""Predictions of a model on the samples of a split."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from gad_core.action_model import ActionModel
+from gad_core.batching import evaluation_batches
+from gad_core.contracts import Corpus, Features
+from gad_core.errors import FeatureError
+from gad_core.sequence import Assembler, Batch
+from gad_core.values import Predictions, Sample, Stage
+
+
+class Batches(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Assembled batches by number; what worker processes run."""
+
+    def __init__(
+        self,
+        plan: Sequence[Sequence[int]],
+        samples: Sequence[Sample],
+        features: Features,
+        assembler: Assembler,
+        stage: Stage,
+    ) -> None:
+        self.plan, self.samples, self.features = plan, samples, features
+        self.assembler, self.stage = assembler, stage
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> Batch:
+        batch = self.assembler([self.samples[number] for number in self.plan[index]], self.features, self.stage)
+        if not torch.isfinite(batch.features).all():
+            recordings = sorted({self.samples[number].clip.recording for number in self.plan[index]})
+            raise FeatureError(
+                f"NaN or infinite features in one of the recordings {', '.join(recordings)}",
+                hint="`gad features verify` finds the frames; repair or leave out the recordings",
+            )
+        return batch
+
+    def stream(self, workers: int) -> Iterator[Batch]:
+        """The batches in order, made by `workers` processes (0: this one)."""
+        if workers == 0:
+            return (self[index] for index in range(len(self)))
+        return iter(torch.utils.data.DataLoader(self, batch_size=None, num_workers=workers, prefetch_factor=4))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions with the time they took; one query is one answer."""
+
+    predictions: Predictions
+    seconds: float
+
+    @property
+    def answers_per_second(self) -> float:
+        """Queries answered a second, reading and assembling included."""
+        return len(self.predictions) / max(self.seconds, 1e-9)
+
+
+def predict_split(
+    model: ActionModel,
+    corpus: Corpus,
+    split: str,
+    *,
+    accelerator: Accelerator,
+    batch: int,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """The answers to every query of a split, in corpus order, the same in every process."""
+    return predict_samples(
+        model, corpus.samples(split), corpus.features,
+        accelerator=accelerator, batch=batch, workers=workers, progress=progress,
+    )  # fmt: skip
+
+
+def predict_samples(
+    model: ActionModel,
+    samples: Sequence[Sample],
+    features: Features,
+    *,
+    accelerator: Accelerator,
+    batch: int,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """The answers to every query of some samples, in their order, the same in every process."""
+    assembler = model.assembler
+    lengths = [assembler.length(sample, features.tokens) for sample in samples]
+    plan = evaluation_batches(lengths, batch)[accelerator.process_index :: accelerator.num_processes]
+    found: list[tuple[int, np.ndarray]] = []
+    training = model.training
+    model.eval()
+    start = time.perf_counter()
+    stream = Batches(plan, samples, features, assembler, Stage.PREDICT).stream(workers)
+    for number, (indices, assembled) in enumerate(zip(plan, stream, strict=True)):
+        with accelerator.autocast():
+            scores = model.predict(assembled.to(accelerator.device)).float().cpu().numpy()
+        counts = [len(samples[index].queries) for index in indices]
+        parts = np.split(scores, np.cumsum(counts)[:-1])
+        found += zip(indices, parts, strict=True)
+        if progress:
+            progress(number + 1, len(plan))
+    gathered = dict(gather_object(found)) if accelerator.num_processes > 1 else dict(found)
+    seconds = time.perf_counter() - start
+    model.train(training)
+    return Evaluation(_table(model, samples, gathered), seconds)
+
+
+def _table(model: ActionModel, samples: Sequence[Sample], scores: dict[int, np.ndarray]) -> Predictions:
+    """One row a query, in sample order."""
+    spaces = model.assembler.spaces
+    widest = max(len(spaces[sample.asks]) for sample in samples)
+    queries = [(index, sample, query) for index, sample in enumerate(samples) for query in sample.queries]
+    table = np.full((len(queries), widest), -np.inf, dtype=np.float32)
+    row = 0
+    for index, sample in enumerate(samples):
+        part = scores[index]
+        table[row : row + len(part), : part.shape[1]] = part[:, :widest]
+        row += len(part)
+    truths = [query.first(sample.asks) for _, sample, query in queries]
+    return Predictions(
+        uids=tuple(sample.uid for _, sample, _ in queries),
+        recordings=tuple(sample.clip.recording for _, sample, _ in queries),
+        asks=tuple(sample.asks for _, sample, _ in queries),
+        frames=np.array([sample.clip.frames[query.at - 1] for _, sample, query in queries], dtype=np.int64),
+        truth=np.array([-1 if truth is None else truth.index for truth in truths], dtype=np.int64),
+        scores=table,
+    )
