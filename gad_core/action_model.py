@@ -51,6 +51,7 @@ class ActionModel(nn.Module):
         hangs_cls = any(Slot.CLS in branch for layout in assembler.layouts.values() for branch in layout)
         self.cls = nn.Parameter(torch.randn(hidden) * scale) if hangs_cls else None
         self.rows = nn.Parameter(torch.randn(new_rows, hidden) * scale) if new_rows else None
+        self.trainable = tuple(name for name, parameter in self.named_parameters() if parameter.requires_grad)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embeddings of ids, new label rows included: (…,) → (…, H)."""

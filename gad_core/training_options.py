@@ -49,7 +49,7 @@ class Training(BaseModel):
         1, description="epochs between evaluations during training; null evaluates at the end only"
     )
     validation: str | None = Field(
-        None, description="split to evaluate during training: `validation` if the dataset has it, else `test`"
+        None, description="split evaluated during training; `validation` if the dataset has it, else `test`"
     )
     select: str | None = Field(
         None, description="metric that picks the best checkpoint; the dataset's headline unless given"

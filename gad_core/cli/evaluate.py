@@ -1,0 +1,43 @@
+"""`gad evaluate`: score a finished run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--split", default="test", show_default=True, help="The split to score.")
+@click.option(
+    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="Another value of a dataset or head option."
+)
+@click.option("--batch", type=int, default=32, show_default=True, help="Samples a forward pass.")
+@click.option("--json", "as_json", is_flag=True, help="Print one flat JSON object.")
+def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_json: bool) -> None:
+    """Score the model of a finished RUN folder on a split of its dataset.
+
+    `--set` changes what may differ from training, for example the protocol or the way answers are decoded.
+
+    \b
+    Example:
+      gad evaluate runs/my-gad/0
+      gad evaluate runs/my-gad/0 --set dataset.protocol=dense
+      gad evaluate runs/my-generative/0 --set head.decoding=score-all --json
+    """
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from gad_core.loading import evaluate as score
+
+    protocol, metrics = score(run, split, options, batch=batch)
+    if as_json:
+        click.echo(json.dumps(metrics, indent=2))
+        return
+    table = Table("metric", "value", title=f"{run} on {split} ({protocol})")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.2f}")
+    Console().print(table)

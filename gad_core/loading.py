@@ -1,0 +1,161 @@
+"""A finished run as a model to use: `gad_core.load("runs/my-experiment/0")`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from accelerate import Accelerator
+
+from gad_core.action_model import ActionModel
+from gad_core.checkpoint import load_weights, read_labels, recorded_prompts, recorded_spaces, same_codes, same_labels
+from gad_core.composition import compose
+from gad_core.contracts import Features
+from gad_core.errors import CheckpointError, FeatureError, RegistryError
+from gad_core.evaluation import predict_samples
+from gad_core.experiment import Experiment
+from gad_core.registry import rebuild
+from gad_core.results import load_results
+from gad_core.values import Clip, LabelSpace, Predictions, Query, Sample
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model with its labels; needs neither the dataset nor its annotations."""
+
+    experiment: Experiment
+    seed: int
+    model: ActionModel
+    spaces: Mapping[str, LabelSpace]
+    width: int
+    tokens: int
+    fps: float
+    device: torch.device
+
+    def predict(self, samples: Sequence[Sample], features: Features, *, batch: int = 16) -> Predictions:
+        """The answers to every query of some samples. Raises `FeatureError` when the features have another shape."""
+        if (features.tokens, features.width) != (self.tokens, self.width):
+            raise FeatureError(
+                f"{features.tokens} tokens a frame of width {features.width}, the model was trained on "
+                f"{self.tokens} of width {self.width}",
+                hint="use features of the same extractor",
+            )
+        accelerator = Accelerator(cpu=self.device.type == "cpu")
+        return predict_samples(self.model, samples, features, accelerator=accelerator, batch=batch).predictions
+
+    def clip(self, recording: str, frames: range | np.ndarray, asks: str = "current") -> Sample:
+        """One question about some frames, asked at the last of them."""
+        uid = f"{recording}:{frames[0]}-{frames[-1]}:{asks}"
+        return Sample(uid, Clip(recording, frames), asks, (Query(len(frames), {}),))
+
+
+def load(path: str | Path, *, device: str | torch.device | None = None, override: Sequence[str] = ()) -> Loaded:
+    """Loads the kept checkpoint of a finished run folder.
+
+    The backbone's base weights come from where the experiment takes them; they are not in the checkpoint. Raises
+    `CheckpointError` when the folder holds no finished run or its weights do not fit.
+    """
+    folder = Path(path)
+    results = load_results(folder)
+    checkpoint = folder / "checkpoints" / ("best" if results.selected_on else "last")
+    if not checkpoint.is_dir():
+        raise CheckpointError("has no checkpoint", where=str(folder), hint="run the experiment again")
+    record = read_labels(checkpoint)
+    experiment = rebuild(_overridden(results.components, override), results.experiment)
+    spaces = recorded_spaces(record)
+    shape = record["features"]
+    model = compose(
+        experiment, spaces=spaces, prompts=recorded_prompts(record), width=shape["width"], seed=results.seed
+    )
+    same_codes(record, model.assembler.writing.codebook if model.assembler.writing else None, checkpoint)
+    load_weights(model, checkpoint)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Loaded(
+        experiment=experiment, seed=results.seed, model=model.to(place).eval(), spaces=spaces,
+        width=shape["width"], tokens=shape["tokens"], fps=shape["fps"], device=place,
+    )  # fmt: skip
+
+
+def _overridden(components: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any]:
+    """Resolved components with some options of the dataset or the head set to other values."""
+    changed = copy.deepcopy(dict(components))
+    for option in options:
+        name, equals, value = option.partition("=")
+        slot, _, key = name.partition(".")
+        if not equals or slot not in ("dataset", "head") or key not in changed[slot]:
+            raise RegistryError(
+                f"cannot set {option!r}", hint="write dataset.<option>=<value> or head.<option>=<value>"
+            )
+        changed[slot][key] = yaml.safe_load(value)
+    return changed
+
+
+def evaluate(path: Path, split: str, options: Sequence[str], *, batch: int = 32) -> tuple[str, dict[str, float]]:
+    """The protocol and the metrics of a finished run on a split of its dataset.
+
+    `options` are `dataset.<option>=<value>` or `head.<option>=<value>`, values in YAML. Raises `CheckpointError` when
+    the dataset's labels are no longer those the model was trained for.
+    """
+    loaded = load(path, override=options)
+    corpus = loaded.experiment.dataset.open()
+    same_labels(loaded.spaces, corpus.spaces, path)
+    predictions = loaded.predict(corpus.samples(split), corpus.features, batch=batch)
+    return corpus.protocol, corpus.score(predictions)
+
+
+def answers(
+    loaded: Loaded,
+    features: Features,
+    recordings: Sequence[str],
+    *,
+    asks: str | None,
+    start: float | None,
+    end: float | None,
+    stream: bool,
+    window: int,
+    top: int,
+) -> Iterator[str]:
+    """Lines of CSV, a header first: recording, start and end in seconds, label, score."""
+    asked = asks or next(iter(loaded.model.assembler.prompts))
+    if asked not in loaded.model.assembler.prompts:
+        raise CheckpointError(
+            f"the model was not trained to answer {asked!r}",
+            hint=f"it answers {', '.join(loaded.model.assembler.prompts)}",
+        )
+    unknown = [recording for recording in recordings if recording not in features.lengths]
+    if unknown:
+        raise FeatureError(f"no recording {', '.join(map(repr, unknown[:3]))}", hint="see `gad features info`")
+    samples = []
+    for recording in recordings or sorted(features.lengths):
+        length = features.lengths[recording]
+        first = 0 if start is None else max(0, round(start * features.fps))
+        stop = length if end is None else min(length, round(end * features.fps))
+        if first >= stop:
+            raise FeatureError(
+                f"no frame between {start} s and {end} s", where=recording, hint=f"it has {length} frames"
+            )
+        ends = range(first + 1, stop + 1) if stream else (stop,)
+        reach = (lambda stop: max(0, stop - window)) if stream else (lambda stop: first)
+        samples += [loaded.clip(recording, range(reach(stop), stop), asked) for stop in ends]
+    yield "recording,start,end,label,score"
+    predictions = loaded.predict(samples, features)
+    labels = loaded.spaces[asked].labels
+    for sample, scores in zip(samples, predictions.scores, strict=True):
+        frames = sample.clip.frames
+        begin = frames[-1] if stream else frames[0]
+        for index in np.argsort(-scores, kind="stable")[:top]:
+            cells = (
+                sample.clip.recording, f"{begin / features.fps:.3f}", f"{(frames[-1] + 1) / features.fps:.3f}",
+                labels[index], f"{scores[index]:.4f}",
+            )  # fmt: skip
+            yield ",".join(_quoted(cell) for cell in cells)
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\n') else cell

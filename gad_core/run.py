@@ -1,0 +1,200 @@
+"""One run of an experiment: open, compose, train, evaluate, write down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from gad_core.action_model import ActionModel
+from gad_core.checkpoint import (
+    Place,
+    labels_record,
+    load_weights,
+    remove_resume_points,
+    save_checkpoint,
+)
+from gad_core.composition import compose
+from gad_core.contracts import Corpus
+from gad_core.evaluation import Evaluation, predict_split
+from gad_core.experiment import Experiment
+from gad_core.machine import device_name, peak_memory_mb, reset_peak_memory
+from gad_core.progress import Reporter
+from gad_core.results import Log, Results, RunFolder, Timing, fingerprint
+from gad_core.training import Trainer
+
+TRAIN, TEST, VALIDATION = "train", "test", "validation"
+
+
+def run(
+    experiment: Experiment, seed: int, root: Path, *, accelerator: Accelerator, reporter: Reporter, force: bool = False
+) -> Results:
+    """Trains and evaluates an experiment with one seed, in `root/<experiment>/<seed>/`.
+
+    A finished run whose inputs are unchanged is returned as it stands; an interrupted one goes on where it was.
+    """
+    folder = RunFolder(root, experiment.name, seed)
+    inputs = fingerprint(experiment.dataset.files())
+    identity = experiment.identity()
+    finished = None if force else folder.finished(identity, inputs)
+    if finished is not None:
+        reporter.note(f"{experiment.name} seed {seed}: finished before and nothing has changed")
+        return finished
+    if accelerator.is_main_process:
+        folder.prepare(experiment, identity, inputs, fresh=force)
+    accelerator.wait_for_everyone()
+    corpus = experiment.dataset.open()
+    model = make_model(experiment, corpus, seed).to(accelerator.device)
+    reset_peak_memory()
+    session = Session(experiment, seed, folder, model, corpus, accelerator, reporter)
+    place = session.train()
+    test = session.evaluate_kept(place)
+    results = session.results(place, test, identity, inputs)
+    if accelerator.is_main_process:
+        session.write(results, test)
+    accelerator.wait_for_everyone()
+    return results
+
+
+def make_accelerator(experiment: Experiment) -> Accelerator:
+    """The device and precision of an experiment; `auto` is bf16 where a GPU has it."""
+    wanted = experiment.training.precision
+    bf16 = wanted == "bf16" or (wanted == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+    return Accelerator(mixed_precision="bf16" if bf16 else "no")
+
+
+def make_model(experiment: Experiment, corpus: Corpus, seed: int) -> ActionModel:
+    """The model of an experiment for an opened dataset."""
+    return compose(experiment, spaces=corpus.spaces, prompts=corpus.prompts, width=corpus.features.width, seed=seed)
+
+
+class Session:
+    """A run under way; what the training reports to."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        seed: int,
+        folder: RunFolder,
+        model: ActionModel,
+        corpus: Corpus,
+        accelerator: Accelerator,
+        reporter: Reporter,
+    ) -> None:
+        self.experiment, self.seed, self.folder = experiment, seed, folder
+        self.model, self.corpus = model, corpus
+        self.accelerator, self.reporter = accelerator, reporter
+        self.options = experiment.training
+        self.log = Log(folder.log, writes=accelerator.is_main_process)
+        self.metric = self.options.select or corpus.headline
+        self.validation = self.options.validation or (VALIDATION if VALIDATION in corpus.splits else TEST)
+
+    # ------------------------------------------------------------------------------------------------------ training
+
+    def train(self) -> Place:
+        """Trains, or goes on training, and leaves the last checkpoint."""
+        trainer = Trainer(
+            self.model, self.corpus, self.options,
+            seed=self.seed, folder=self.folder.path, accelerator=self.accelerator, observer=self,
+        )  # fmt: skip
+        updates = trainer.updates()
+        name = f"{self.experiment.name} seed {self.seed}"
+        self.reporter.note(f"{name}: {updates} updates of {self.options.batch} samples on {self.accelerator.device}")
+        with self.reporter.bar(name, updates):
+            place = trainer.run()
+        self._save("last")
+        return place
+
+    def resumed(self, place: Place) -> None:
+        self.log.cut(place.step)
+        self.reporter.note(f"  goes on after update {place.step}")
+
+    def updated(self, place: Place, epoch: int, losses: Mapping[str, float], rate: float, norm: float) -> None:
+        self.reporter.advance(place.step, losses)
+        if place.step % self.options.log_every == 0 or place.step == 1:
+            speed = place.samples / max(place.seconds, 1e-9)
+            self.log.train(place.step, epoch, losses, learning_rate=rate, gradient_norm=norm, samples_per_second=speed)
+
+    def evaluated(self, place: Place, epoch: int) -> float | None:
+        every = self.options.evaluate_every
+        if every is None or epoch % every:
+            return None
+        metrics = self.corpus.score(self._predict(self.validation).predictions)
+        self.log.evaluation(place.step, epoch, self.validation, metrics)
+        if self.metric not in metrics:
+            raise TrainingError(
+                f"the dataset has no metric {self.metric!r}", hint=f"`select` one of {', '.join(sorted(metrics))}"
+            )
+        self.reporter.note(f"  epoch {epoch}: {self.validation} {self.metric} {metrics[self.metric]:.2f}")
+        return metrics[self.metric]
+
+    def improved(self, place: Place) -> None:
+        self._save("best")
+
+    def _save(self, which: str) -> None:
+        if self.accelerator.is_main_process:
+            features = self.corpus.features
+            labels = labels_record(self.model, width=features.width, tokens=features.tokens, fps=features.fps)
+            save_checkpoint(self.model, labels, self.folder.checkpoint(which))
+        self.accelerator.wait_for_everyone()
+
+    # ---------------------------------------------------------------------------------------------------- evaluation
+
+    def _predict(self, split: str) -> Evaluation:
+        options = self.options
+        return predict_split(
+            self.model, self.corpus, split, accelerator=self.accelerator,
+            batch=options.evaluation_batch or 2 * (options.micro_batch or options.batch), workers=options.workers,
+        )  # fmt: skip
+
+    def evaluate_kept(self, place: Place) -> Evaluation:
+        """The test predictions of the checkpoint that the recipe keeps."""
+        if self.kept(place) == "best":
+            load_weights(self.model, self.folder.checkpoint("best"))
+        return self._predict(TEST)
+
+    def kept(self, place: Place) -> str:
+        """The checkpoint that is the result; the last one where nothing was evaluated during training."""
+        return "best" if self.options.keep == "best" and place.best is not None else "last"
+
+    # ------------------------------------------------------------------------------------------------------- results
+
+    def results(self, place: Place, test: Evaluation, identity: str, inputs: str) -> Results:
+        """The figures of the run."""
+        parameters = dict(self.model.named_parameters())
+        return Results(
+            experiment=self.experiment.name,
+            seed=self.seed,
+            identity=identity,
+            inputs=inputs,
+            components=self.experiment.resolved(),
+            description=self.experiment.description,
+            protocol=self.corpus.protocol,
+            split=TEST,
+            selected_on=f"{self.validation} {self.metric}" if self.kept(place) == "best" else None,
+            headline=self.corpus.headline,
+            metrics=self.corpus.score(test.predictions),
+            expected=dict(self.experiment.expected),
+            usage=dict(self.corpus.usage),
+            timing=Timing(
+                train_seconds=place.seconds,
+                train_samples_per_second=place.samples / max(place.seconds, 1e-9),
+                evaluation_seconds=test.seconds,
+                evaluation_answers_per_second=test.answers_per_second,
+            ),
+            trainable_parameters=sum(parameters[name].numel() for name in self.model.trainable),
+            total_parameters=sum(parameter.numel() for parameter in parameters.values()),
+            peak_memory_mb=peak_memory_mb(),
+            updates=place.step,
+            processes=self.accelerator.num_processes,
+            device=device_name(),
+        )
+
+    def write(self, results: Results, test: Evaluation) -> None:
+        """Predictions and pictures first; `results.json` last, since its presence says that the run is finished."""
+        self.folder.write_predictions(test.predictions)
+        self.folder.write_pictures(test.predictions, self.corpus, self.log.lines())
+        self.folder.write_results(results)
+        remove_resume_points(self.folder.path)
