@@ -1,0 +1,126 @@
+"""Per-frame mean average precision (mAP) and its calibrated form (cAP), one pass of the scores per class."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from gad_core.metrics.calibration import softmax
+from gad_core.metrics.rates import Variant
+
+_CLASSES_AT_ONCE = 64
+
+
+def average_precision(positive: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """AP and calibrated AP of one class: `positive` are the places of its frames in `scores` (T,).
+
+    AP = mean over the positives of TP/(TP+FP) at their score, equal scores taken together (as scikit-learn's
+    `average_precision_score`). cAP the same with w·TP/(w·TP+FP), w = negatives/positives (De Geest et al. 2016), so
+    that a rare class is not punished for being rare.
+    """
+    thresholds, count = np.unique(scores[positive], return_counts=True)
+    hits = np.cumsum(count[::-1])[::-1]
+    reached = np.bincount(np.searchsorted(thresholds, scores, side="right"), minlength=len(thresholds) + 1)
+    said = np.cumsum(reached[:0:-1])[::-1]
+    false_alarms = said - hits
+    weight = max(len(scores) - len(positive), 1) / len(positive)
+    total = count.sum()
+    precision = (count * hits / said).sum() / total
+    calibrated = (count * weight * hits / (weight * hits + false_alarms)).sum() / total
+    return float(precision), float(calibrated)
+
+
+def smooth(scores: np.ndarray, bounds: Collection[int]) -> np.ndarray:
+    """Running maximum over five frames along the last axis, never across a bound (the first frames of recordings)."""
+    edges = [0, *(bound for bound in bounds if 0 < bound < scores.shape[-1]), scores.shape[-1]]
+    out = scores.copy()
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for shift in (1, 2):
+            if high - low <= shift:
+                continue
+            ahead, behind = slice(low, high - shift), slice(low + shift, high)
+            np.maximum(out[..., ahead], scores[..., behind], out=out[..., ahead])
+            np.maximum(out[..., behind], scores[..., ahead], out=out[..., behind])
+    return out
+
+
+class AveragePrecision:
+    """The scores and active classes of all frames, added recording by recording; AP needs them all at once.
+
+    `subclasses` maps a class to the wider one that includes it (THUMOS'14: CliffDiving → Diving): the wider class scores
+    at least what the narrower does. Frames on which `ambiguous` is truly active are dropped after smoothing.
+    Scores outside [0, 1] are logits: all rows then get a softmax, as the field scores probabilities.
+    """
+
+    def __init__(
+        self,
+        *,
+        leave_out: Collection[int],
+        ambiguous: int | None = None,
+        subclasses: Mapping[int, int] | None = None,
+        smoothed: bool = False,
+        variant: Variant = "corrected",
+    ) -> None:
+        self.leave_out = frozenset(leave_out)
+        self.ambiguous = ambiguous
+        self.subclasses = dict(subclasses or {})
+        self.smoothed = smoothed
+        self.variant = variant
+        self._scores: list[np.ndarray] = []
+        self._bounds: list[int] = [0]
+        self._active: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, frames: np.ndarray, classes: np.ndarray, scores: np.ndarray) -> None:
+        """Adds a recording: `classes[k]` is active at its frame `frames[k]`; `scores` (T, C), kept as float32."""
+        self._active.append((frames + self._bounds[-1], classes))
+        self._scores.append(scores if scores.dtype == np.float64 else scores.astype(np.float32, copy=False))
+        self._bounds.append(self._bounds[-1] + len(scores))
+
+    def per_class(self) -> dict[int, tuple[float, float]]:
+        """AP and cAP, in percent, of every class that has a positive frame and is not left out."""
+        if not self._bounds[-1]:
+            return {}
+        self._make_probabilities()
+        frames, classes = (np.concatenate(parts) for parts in zip(*self._active, strict=True))
+        kept = np.ones(self._bounds[-1], bool)
+        if self.ambiguous is not None:
+            kept[frames[classes == self.ambiguous]] = False
+        place = np.cumsum(kept) - 1
+        wanted = kept[frames] & ~np.isin(classes, list(self.leave_out))
+        order = np.argsort(classes[wanted], kind="stable")
+        frames, classes = place[frames[wanted][order]], classes[wanted][order]
+        present, starts = np.unique(classes, return_index=True)
+        groups = np.split(frames, starts[1:])
+        values: dict[int, tuple[float, float]] = {}
+        for low in range(0, len(present), _CLASSES_AT_ONCE):
+            some = present[low : low + _CLASSES_AT_ONCE]
+            for label, column, positive in zip(some, self._columns(some)[:, kept], groups[low:], strict=False):
+                precision, calibrated = average_precision(positive, column)
+                values[int(label)] = (100.0 * precision, 100.0 * calibrated)
+        return values
+
+    def means(self) -> tuple[float, float]:
+        """mAP and mcAP in percent; NaN when no class has a positive frame."""
+        values = list(self.per_class().values())
+        if not values:
+            return float("nan"), float("nan")
+        precision, calibrated = np.mean(values, axis=0)
+        return float(precision), float(calibrated)
+
+    def _make_probabilities(self) -> None:
+        if any(len(block) and (block.min() < 0 or block.max() > 1) for block in self._scores):
+            for row, block in enumerate(self._scores):
+                self._scores[row] = softmax(block)
+
+    def _columns(self, classes: np.ndarray) -> np.ndarray:
+        """(n, T) the scores of `classes` over all frames, after the dataset's rules."""
+        columns = np.concatenate([block[:, classes] for block in self._scores]).T.copy()
+        if self.smoothed:
+            # the official filter runs over the concatenated recordings, from the end of one into the next
+            columns = smooth(columns, () if self.variant == "reference" else self._bounds)
+        for row, label in enumerate(classes):
+            narrow = [source for source, target in self.subclasses.items() if target == label]
+            if narrow:
+                columns[row] = np.maximum(columns[row], self._columns(np.asarray(narrow)).max(axis=0))
+        return columns
