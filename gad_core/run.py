@@ -18,6 +18,7 @@ from gad_core.checkpoint import (
 )
 from gad_core.composition import compose
 from gad_core.contracts import Corpus
+from gad_core.errors import TrainingError
 from gad_core.evaluation import Evaluation, predict_split
 from gad_core.experiment import Experiment
 from gad_core.machine import device_name, peak_memory_mb, reset_peak_memory

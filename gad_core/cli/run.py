@@ -27,9 +27,8 @@ def run(
       gad run registry.yaml my-gad my-discriminative --seed 0 --seed 1
       accelerate launch --num_processes 2 -m gad_core.cli run registry.yaml my-gad
     """
-    from gad_core.study import run_all
-
     from gad_core import registry
+    from gad_core.study import run_all
 
     book = registry.load(file)
     run_all(book, names, runs or file.resolve().parent / "runs", seeds=seeds, force=force, quiet=quiet)

@@ -1,0 +1,123 @@
+"""An experiment taken apart for the reader: options, layout, an example sequence, what trains."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import groupby
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from gad_core.action_model import ActionModel
+from gad_core.contracts import Corpus
+from gad_core.errors import DataError
+from gad_core.experiment import Experiment
+from gad_core.run import make_model
+from gad_core.sequence import Assembler, Batch
+from gad_core.study import require_files
+from gad_core.values import Sample, Slot, Stage
+
+PARTS = ("backbone", "connector", "cls", "rows", "head")
+
+
+def describe(experiment: Experiment, *, split: str, uid: str | None, console: Console | None = None) -> None:
+    """Prints everything `gad show` shows. Raises `GadError` where the experiment cannot be built."""
+    console = console or Console()
+    require_files([experiment])
+    corpus = experiment.dataset.open()
+    model = make_model(experiment, corpus, experiment.seeds[0])
+    options = yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True)
+    console.rule(f"{experiment.name}: options")
+    console.print(options, highlight=False, markup=False)
+    console.rule("layout")
+    for stage in Stage:
+        branches = [" ".join(slot.name for slot in branch) for branch in experiment.head.layout(stage)]
+        console.print(f"{stage.value:8} {' | '.join(branches) or 'the last visible frame is read'}", markup=False)
+    console.print(f"protocol {corpus.protocol}; " + "; ".join(f"{key}: {used}" for key, used in corpus.usage.items()))
+    for sample in _examples(corpus, split, uid):
+        console.rule(f"example {sample.uid}, asks {sample.asks}")
+        batch = model.assembler([sample], corpus.features, Stage.TRAIN)
+        console.print(sequence_table(batch, model.assembler))
+    console.rule("parameters")
+    console.print(parameter_table(model))
+
+
+def _examples(corpus: Corpus, split: str, uid: str | None) -> list[Sample]:
+    """The sample of the given uid, or the first one of every asked relation."""
+    samples = corpus.samples(split)
+    if uid is not None:
+        chosen = [sample for sample in samples if sample.uid == uid]
+        if not chosen:
+            raise DataError(f"split {split!r} has no sample {uid!r}", hint=f"the first one is {samples[0].uid!r}")
+        return chosen
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        first.setdefault(sample.asks, sample)
+    return list(first.values())
+
+
+def example_text(batch: Batch, assembler: Assembler) -> list[tuple[str, str, str]]:
+    """The first sequence of a batch as runs of one slot and branch: (branch, slot, text); supervised tokens follow `*`."""
+    supervised = set(batch.source.tolist())
+    width = batch.tokens.shape[1]
+    targets = dict(zip(batch.source.tolist(), batch.target.tolist(), strict=True))
+    columns = [column for column in range(width) if batch.slots[0, column] != Slot.PAD]
+
+    def key(column: int) -> tuple[int, int]:
+        return int(batch.node[0, column]), int(batch.slots[0, column])
+
+    rows = []
+    for (node, slot), run in groupby(columns, key):
+        places = list(run)
+        words = [_word(batch, assembler, column) for column in places]
+        if slot == Slot.FRAMES:
+            words = [f"⟨v⟩×{len(places)}"]
+        starred = ["*" + word if _is_supervised(batch, column, supervised, targets) else word
+                   for word, column in zip(words, places, strict=False)]  # fmt: skip
+        rows.append(("trunk" if node == 0 else f"branch {node}", Slot(slot).name, "·".join(starred)))
+    return rows
+
+
+def _is_supervised(batch: Batch, column: int, supervised: set[int], targets: dict[int, int]) -> bool:
+    """Whether the token at `column` is what the token it follows is trained to predict."""
+    if batch.slots[0, column] in (Slot.FRAMES, Slot.CLS, Slot.PROMPT):
+        return False
+    first_of_branch = column == 0 or batch.node[0, column] != batch.node[0, column - 1]
+    before = int(batch.limit[0, column]) - 1 if first_of_branch else column - 1
+    return before in supervised and targets[before] == int(batch.tokens[0, column])
+
+
+def _word(batch: Batch, assembler: Assembler, column: int) -> str:
+    slot, token = int(batch.slots[0, column]), int(batch.tokens[0, column])
+    if slot == Slot.CLS:
+        return "[CLS]"
+    if token >= assembler.text.vocabulary:
+        return f"⟨new {token - assembler.text.vocabulary}⟩"
+    if token == assembler.text.eos:
+        return "⟨eos⟩"
+    if token == assembler.text.bos:
+        return "⟨bos⟩"
+    return repr(assembler.text.decode([token]))[1:-1]
+
+
+def sequence_table(batch: Batch, assembler: Assembler) -> Table:
+    """The first sequence of a batch, a line for every run of one slot."""
+    table = Table("where", "slot", "tokens (* is supervised)", show_lines=False)
+    for where, slot, text in example_text(batch, assembler):
+        table.add_row(where, slot, text.replace("[", r"\["))
+    counts = Counter(batch.owner.tolist())
+    table.caption = f"{int((batch.slots[0] != Slot.PAD).sum())} tokens, {sum(counts.values())} supervised"
+    return table
+
+
+def parameter_table(model: ActionModel) -> Table:
+    """How many parameters each part has, and how many of them train."""
+    table = Table("part", "parameters", "trained")
+    trained = set(model.trainable)
+    for part in PARTS:
+        parameters = list(model.part(part))  # type: ignore[arg-type]
+        if parameters:
+            own = sum(parameter.numel() for name, parameter in parameters if name in trained)
+            table.add_row(part, f"{sum(parameter.numel() for _, parameter in parameters):,}", f"{own:,}")
+    return table
