@@ -58,7 +58,7 @@ def _examples(corpus: Corpus, split: str, uid: str | None) -> list[Sample]:
 
 
 def example_text(batch: Batch, assembler: Assembler) -> list[tuple[str, str, str]]:
-    """The first sequence of a batch as runs of one slot and branch: (branch, slot, text); supervised tokens follow `*`."""
+    """The first sequence of a batch as runs of one slot: (branch, slot, text); supervised tokens follow a `*`."""
     supervised = set(batch.source.tolist())
     width = batch.tokens.shape[1]
     targets = dict(zip(batch.source.tolist(), batch.target.tolist(), strict=True))

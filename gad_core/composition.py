@@ -107,7 +107,7 @@ def make_codebook(
 
 
 def _refuse_ambiguous_ends(assembler: Assembler, codebook: Codebook) -> None:
-    """A written answer must have one reading: where labels follow, a code holds no joiner and, without any, opens no other."""
+    """A written answer must have one reading: no code holds the joiner and, without a joiner, none opens another."""
     for asked in assembler.prompts:
         space, ending = assembler.spaces[asked], assembler.ending(asked)
         codebook.refuse(

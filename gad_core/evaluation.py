@@ -123,7 +123,7 @@ def _table(model: ActionModel, samples: Sequence[Sample], scores: dict[int, np.n
     queries = [(index, sample, query) for index, sample in enumerate(samples) for query in sample.queries]
     table = np.full((len(queries), widest), -np.inf, dtype=np.float32)
     row = 0
-    for index, sample in enumerate(samples):
+    for index in range(len(samples)):
         part = scores[index]
         table[row : row + len(part), : part.shape[1]] = part[:, :widest]
         row += len(part)

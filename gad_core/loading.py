@@ -109,25 +109,20 @@ def evaluate(path: Path, split: str, options: Sequence[str], *, batch: int = 32)
     return corpus.protocol, corpus.score(predictions)
 
 
-def answers(
+def clip_samples(
     loaded: Loaded,
     features: Features,
     recordings: Sequence[str],
-    *,
     asks: str | None,
     start: float | None,
     end: float | None,
-    stream: bool,
-    window: int,
-    top: int,
-) -> Iterator[str]:
-    """Lines of CSV, a header first: recording, start and end in seconds, label, score."""
+    window: int | None,
+) -> list[Sample]:
+    """The clip from `start` to `end` seconds of each recording, or with `window` one clip that ends at every frame."""
     asked = asks or next(iter(loaded.model.assembler.prompts))
     if asked not in loaded.model.assembler.prompts:
-        raise CheckpointError(
-            f"the model was not trained to answer {asked!r}",
-            hint=f"it answers {', '.join(loaded.model.assembler.prompts)}",
-        )
+        trained = ", ".join(loaded.model.assembler.prompts)
+        raise CheckpointError(f"the model was not trained to answer {asked!r}", hint=f"it answers {trained}")
     unknown = [recording for recording in recordings if recording not in features.lengths]
     if unknown:
         raise FeatureError(f"no recording {', '.join(map(repr, unknown[:3]))}", hint="see `gad features info`")
@@ -137,24 +132,22 @@ def answers(
         first = 0 if start is None else max(0, round(start * features.fps))
         stop = length if end is None else min(length, round(end * features.fps))
         if first >= stop:
-            raise FeatureError(
-                f"no frame between {start} s and {end} s", where=recording, hint=f"it has {length} frames"
-            )
-        ends = range(first + 1, stop + 1) if stream else (stop,)
-        reach = (lambda stop: max(0, stop - window)) if stream else (lambda stop: first)
-        samples += [loaded.clip(recording, range(reach(stop), stop), asked) for stop in ends]
+            hint = f"it has {length} frames at {features.fps:g} a second"
+            raise FeatureError(f"no frame between {start} s and {end} s", where=recording, hint=hint)
+        spans = [(first, stop)] if window is None else [(max(0, t - window), t) for t in range(first + 1, stop + 1)]
+        samples += [loaded.clip(recording, range(*span), asked) for span in spans]
+    return samples
+
+
+def answers(loaded: Loaded, features: Features, samples: Sequence[Sample], top: int) -> Iterator[str]:
+    """Lines of CSV, a header first: recording, seconds of the clip's first frame and of its end, label, score."""
     yield "recording,start,end,label,score"
     predictions = loaded.predict(samples, features)
-    labels = loaded.spaces[asked].labels
     for sample, scores in zip(samples, predictions.scores, strict=True):
-        frames = sample.clip.frames
-        begin = frames[-1] if stream else frames[0]
-        for index in np.argsort(-scores, kind="stable")[:top]:
-            cells = (
-                sample.clip.recording, f"{begin / features.fps:.3f}", f"{(frames[-1] + 1) / features.fps:.3f}",
-                labels[index], f"{scores[index]:.4f}",
-            )  # fmt: skip
-            yield ",".join(_quoted(cell) for cell in cells)
+        labels, frames = loaded.spaces[sample.asks].labels, sample.clip.frames
+        for index in np.argsort(-scores[: len(labels)], kind="stable")[:top]:
+            span = f"{frames[0] / features.fps:.3f},{(frames[-1] + 1) / features.fps:.3f}"
+            yield f"{_quoted(sample.clip.recording)},{span},{_quoted(labels[index])},{scores[index]:.4f}"
 
 
 def _quoted(cell: str) -> str:

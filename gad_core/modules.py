@@ -29,8 +29,8 @@ class Transformer(nn.Module, ABC):
         """Hidden states after the final norm: (B, L, H) → (B, L, H).
 
         `mask` is (B, 1, L, C + L) bool, true where a token may look (C tokens are in the cache), or None for plain
-        causal attention. `positions` is (B, L) int64. With a `cache` made by `make_cache` the keys and values of these tokens
-        are appended to it.
+        causal attention. `positions` is (B, L) int64. With a `cache` made by `make_cache` the keys and values of these
+        tokens are appended to it.
         """
 
     @abstractmethod

@@ -233,10 +233,9 @@ class Trainer:
     def _reduce(self, losses: Mapping[str, float]) -> dict[str, float]:
         """Sums gradients and losses over the processes. A process without samples in this update adds zeros."""
         gradients = [parameter.grad for parameter in self._trained() if parameter.grad is not None]
-        flat = self.accelerator.reduce(
-            torch.cat([gradient.float().flatten() for gradient in gradients]), reduction="sum"
-        )
-        for gradient, total in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        flat = torch.cat([gradient.float().flatten() for gradient in gradients])
+        sums = self.accelerator.reduce(flat, reduction="sum").split([gradient.numel() for gradient in gradients])
+        for gradient, total in zip(gradients, sums, strict=True):
             gradient.copy_(total.view_as(gradient))
         totals: dict[str, float] = {}
         for part in gather_object([dict(losses)]):

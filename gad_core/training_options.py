@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Part = Literal["backbone", "connector", "cls", "rows", "head"]
-"""What can be trained: the backbone's adapters (or weights), the connector, the [CLS] vector, new label rows, the head."""
+"""What can train: the backbone's adapters (or weights), the connector, the [CLS] vector, new label rows, the head."""
 
 
 class Phase(BaseModel):

@@ -208,14 +208,14 @@ class Codebook:
         return self._ends[space].get(tuple(ids))
 
     def refuse(self, tokens: Sequence[int], what: str) -> None:
-        """Raises `CodebookError` when a code contains one of `tokens` (the EOS, the joiner): it could not be read back."""
+        """Raises `CodebookError` when a code contains one of `tokens`: it could not be read back."""
         barred = set(tokens)
         for space, codes in self.codes.items():
             for index, code in enumerate(codes):
                 if barred & set(code):
                     raise CodebookError(
                         f"the code of label {index} of space '{space}' contains {what}",
-                        hint="a label that holds it cannot be told from its end: rename the label, or use 'unique-token'",
+                        hint="such a label cannot be told from its end: rename it, or use 'unique-token'",
                     )
 
 

@@ -43,19 +43,11 @@ def predict(
     from gad_core.files import write_text
 
     from gad_core.features import FeatureStore
-    from gad_core.loading import answers, load
+    from gad_core.loading import answers, clip_samples, load
 
-    lines = answers(
-        load(run),
-        FeatureStore(features),
-        recordings,
-        asks=asks,
-        start=start,
-        end=end,
-        stream=stream,
-        window=window,
-        top=top,
-    )
+    loaded, store = load(run), FeatureStore(features)
+    clips = clip_samples(loaded, store, recordings, asks, start, end, window if stream else None)
+    lines = answers(loaded, store, clips, top)
     text = "".join(f"{line}\n" for line in lines)
     if out is None:
         click.echo(text, nl=False)
