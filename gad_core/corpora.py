@@ -1,0 +1,258 @@
+"""The two kinds of corpus: clips of single actions, and windows of untrimmed streams.
+
+A dataset plugin reads its own layout into `Segment`s or `FrameLabels`; everything behind that is the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar, overload
+
+import numpy as np
+
+from gad_core.contracts import Corpus, Features
+from gad_core.errors import DataError
+from gad_core.relations import ACTION_RELATIONS, Relations, StreamRelations, segment_relations
+from gad_core.values import Clip, LabelRef, LabelSpace, Predictions, Prompt, Query, Sample
+from gad_core.windows import Plan, Windows, thinned
+
+T = TypeVar("T")
+
+CLIP_QUESTIONS: Mapping[str, str] = {
+    "current": "What is the action in the video? Format your answer concisely. No extra text output.",
+    "next": "What is the next action for the video? Format your answer concisely. No extra text output.",
+    "goal": "What is the overall activity in the video? Format your answer concisely. No extra text output.",
+}
+"""PAPER: COIN. The question of each relation that can be asked about a clip."""
+
+STREAM_QUESTION = "What is the action in the last frame?"
+"""PAPER: online action detection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One action of a recording: its frames and class; `goal` is the class of the recording's goal, if known."""
+
+    recording: str
+    frames: range
+    label: int
+    goal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLabels:
+    """The class of every frame of a recording, (T,) int; `goal` is the class of the recording's goal, if known."""
+
+    recording: str
+    labels: np.ndarray
+    goal: int | None = None
+
+
+def action_spaces(actions: LabelSpace, goals: LabelSpace | None) -> dict[str, LabelSpace]:
+    """The label space of every relation."""
+    return dict.fromkeys(ACTION_RELATIONS, actions) | ({"goal": goals} if goals else {})
+
+
+class ClipCorpus(Corpus):
+    """Asks what a segment shows (`current`), what follows it (`next`), or what a whole recording is for (`goal`).
+
+    `segments` maps each split to its segments; those of one recording stand together, in temporal order. A clip of
+    `goal` reaches from a recording's first segment to its last. Scores carry the ask in front when there are several.
+    """
+
+    protocol = "clips"
+
+    def __init__(
+        self,
+        *,
+        actions: LabelSpace,
+        goals: LabelSpace | None,
+        features: Features,
+        segments: Mapping[str, Sequence[Segment]],
+        asks: Sequence[str] = ("current",),
+        questions: Mapping[str, str] | None = None,
+        max_frames: int | None = None,
+        usage: Mapping[str, str] | None = None,
+    ) -> None:
+        self.spaces = action_spaces(actions, goals)
+        texts = {**CLIP_QUESTIONS, **(questions or {})}
+        self.prompts = {ask: Prompt(before=f"{texts[ask]}\n") for ask in asks}
+        self.features = features
+        self.headline = "top1" if len(asks) == 1 else f"{asks[0]}/top1"
+        self.usage = usage or {}
+        self._max_frames = max_frames
+        self._samples = {split: self._asked(found) for split, found in segments.items() if found}
+        self.splits = tuple(self._samples)
+        _refuse_unasked(self._samples, asks)
+
+    def samples(self, split: str, epoch: int = 0, seed: int = 0) -> Sequence[Sample]:
+        return _of(self._samples, split)
+
+    def score(self, predictions: Predictions) -> dict[str, float]:
+        from gad_core.metrics import clip_metrics
+
+        scores: dict[str, float] = {}
+        for ask in self.prompts:
+            rows, space = predictions.of(ask), self.spaces[ask]
+            prefix = f"{ask}/" if len(self.prompts) > 1 else ""
+            if len(rows):
+                found = clip_metrics(rows.truth, rows.scores[:, : len(space)], space)
+                scores |= {f"{prefix}{metric}": value for metric, value in found.items()}
+        return scores
+
+    def _asked(self, segments: Sequence[Segment]) -> list[Sample]:
+        samples: dict[str, list[Sample]] = {ask: [] for ask in self.prompts}
+        for recording, members in groupby(segments, key=lambda segment: segment.recording):
+            for ask, sample in self._of_recording(recording, list(members)):
+                samples[ask].append(sample)
+        return [sample for ask in self.prompts for sample in samples[ask]]
+
+    def _of_recording(self, recording: str, segments: Sequence[Segment]) -> Iterator[tuple[str, Sample]]:
+        goal = _goal(segments[0].goal, self.spaces)
+        relations = segment_relations([segment.label for segment in segments], self.spaces["current"], goal)
+        for number, (segment, found) in enumerate(zip(segments, relations, strict=True)):
+            for ask in ("current", "next"):
+                if ask in self.prompts and ask in found:
+                    yield ask, self._sample(f"{ask}/{recording}/{number}", recording, segment.frames, ask, found)
+        if "goal" in self.prompts and goal is not None:
+            start = min(segment.frames.start for segment in segments)
+            stop = max(segment.frames.stop for segment in segments)
+            yield "goal", self._sample(f"goal/{recording}", recording, range(start, stop), "goal", {"goal": (goal,)})
+
+    def _sample(self, uid: str, recording: str, frames: range, ask: str, relations: Relations) -> Sample:
+        clip = Clip(recording, thinned(frames, self._max_frames))
+        return Sample(uid, clip, ask, (Query(len(clip), relations),))
+
+
+class StreamCorpus(Corpus):
+    """Asks at every frame of an untrimmed recording for the current action, seeing the past alone.
+
+    `recordings` maps each split to its recordings.
+    """
+
+    headline = "map"
+
+    def __init__(
+        self,
+        *,
+        actions: LabelSpace,
+        goals: LabelSpace | None,
+        features: Features,
+        recordings: Mapping[str, Sequence[FrameLabels]],
+        windows: Windows,
+        background_weight: float = 1.0,
+        question: str = STREAM_QUESTION,
+        first_seen: bool = False,
+        usage: Mapping[str, str] | None = None,
+    ) -> None:
+        self.spaces = action_spaces(actions, goals)
+        self.prompts = {"current": Prompt(before=f"{question}\n")}
+        self.features = features
+        self.protocol = windows.protocol
+        self.usage = usage or {}
+        self.windows = windows
+        self._weight = background_weight
+        self._recordings = {split: tuple(found) for split, found in recordings.items() if found}
+        self._relations = {
+            found.recording: StreamRelations(
+                found.labels, actions, windows.short, _goal(found.goal, self.spaces), first_seen=first_seen
+            )
+            for members in self._recordings.values()
+            for found in members
+        }
+        self.splits = tuple(self._recordings)
+
+    def samples(self, split: str, epoch: int = 0, seed: int = 0) -> Sequence[Sample]:
+        plans: dict[str, Plan] = {}
+        for found in _of(self._recordings, split):
+            length = len(found.labels)
+            plans[found.recording] = (
+                self.windows.training(length, seed=seed, epoch=epoch, recording=found.recording)
+                if split == "train"
+                else self.windows.evaluation(length)
+            )
+        weights = {self.spaces["current"].background: self._weight}
+        return WindowSamples(plans, self.windows, self._relations, weights)
+
+    def score(self, predictions: Predictions) -> dict[str, float]:
+        from gad_core.metrics import Track, stream_metrics
+
+        space = self.spaces["current"]
+        tracks = {
+            recording: Track(rows.truth, rows.predicted, rows.scores[:, : len(space)])
+            for recording, rows in predictions.by_recording()
+        }
+        return stream_metrics(
+            tracks, labels=space.labels, fps=self.features.fps, background=space.background, ignored=space.ignored
+        )
+
+
+class WindowSamples(Sequence[Sample]):
+    """The windows of some recordings as samples, each made when it is taken: a stream has as many as frames."""
+
+    def __init__(
+        self,
+        plans: Mapping[str, Plan],
+        windows: Windows,
+        relations: Mapping[str, StreamRelations],
+        weights: Mapping[int | None, float],
+    ) -> None:
+        self._plans = [(recording, *plan) for recording, plan in plans.items()]
+        self._firsts = np.cumsum([0, *(len(ends) for _, ends, _ in self._plans)]).tolist()
+        self._windows, self._relations, self._weights = windows, relations, weights
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        place = bisect_right(self._firsts, number) - 1
+        recording, ends, asked = self._plans[place]
+        row = number - self._firsts[place]
+        return self._sample(recording, int(ends[row]), int(asked[row]))
+
+    def _sample(self, recording: str, end: int, asked: int) -> Sample:
+        frames = self._windows.frames(end)
+        relations = self._relations[recording]
+        queries = tuple(
+            self._query(frame - frames.start + 1, relations.at(frame)) for frame in range(end + 1 - asked, end + 1)
+        )
+        return Sample(f"{recording}/{end}", Clip(recording, frames), "current", queries)
+
+    def _query(self, at: int, relations: Relations) -> Query:
+        return Query(at, relations, self._weights.get(relations["current"][0].index, 1.0))
+
+
+def _goal(index: int | None, spaces: Mapping[str, LabelSpace]) -> LabelRef | None:
+    return LabelRef(spaces["goal"].name, index) if index is not None and "goal" in spaces else None
+
+
+def _of(splits: Mapping[str, T], split: str) -> T:
+    try:
+        return splits[split]
+    except KeyError:
+        raise DataError(
+            f"there is no split '{split}', or nothing in it", hint=f"there are {', '.join(splits) or 'none'}"
+        ) from None
+
+
+def _refuse_unasked(samples: Mapping[str, Sequence[Sample]], asks: Sequence[str]) -> None:
+    """Every ask needs samples in every split: a run would end without its score."""
+    for split, found in samples.items():
+        missing = set(asks) - {sample.asks for sample in found}
+        if missing:
+            raise DataError(
+                f"split '{split}' has nothing to ask `{'`, `'.join(sorted(missing))}` about",
+                hint="`next` needs recordings of two segments or more, `goal` needs a goal",
+            )

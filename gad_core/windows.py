@@ -1,0 +1,110 @@
+"""Which frames a sample sees and which it is asked about: pure functions, no frame later than the question.
+
+PAPER: online action detection. A window shows up to `long` older frames and `short` recent ones. The last frame of a
+window is its *end*; a plan gives each window of a recording its end and how many of its last frames are asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
+
+from gad_core.batching import stable_seed
+
+Plan = tuple[np.ndarray, np.ndarray]
+"""Ends (N,) int64, ascending, and the number of frames asked up to each end (N,) int64, at least 1."""
+
+
+def window(end: int, long: int, short: int) -> range:
+    """The frames seen at frame `end`, itself included: `long` older and `short` recent ones, or all there are."""
+    return range(max(0, end + 1 - short - long), end + 1)
+
+
+def every_end(length: int) -> Plan:
+    """The protocol `window`: one window a frame, asked about its last frame."""
+    return np.arange(length), np.ones(length, dtype=np.int64)
+
+
+def blocks(length: int, step: int, first: int | None = None) -> Plan:
+    """The protocol `dense`: windows `step` frames apart, each asked about all frames since the one before it.
+
+    The first ends at frame `first` (`step` - 1 unless given), the last one at the recording's last frame: every frame
+    is asked exactly once.
+    """
+    ends = np.arange(step - 1 if first is None else first, length, step)
+    if length and (not len(ends) or ends[-1] != length - 1):
+        ends = np.append(ends, length - 1)
+    return ends, np.diff(ends, prepend=-1)
+
+
+def phase(length: int, stride: int, *, seed: int, epoch: int, recording: str) -> int:
+    """The end of an epoch's first training window, uniform in [0, stride), below `length`.
+
+    A function of (seed, epoch, recording) alone, so that every process and every resume draws the same.
+    """
+    draw = np.random.default_rng(stable_seed("windows", seed, epoch, recording))
+    return int(draw.integers(min(stride, max(length, 1))))
+
+
+def thinned(frames: range, most: int | None) -> range | np.ndarray:
+    """At most `most` of the frames, evenly spread, the first and the last among them."""
+    if most is None or len(frames) <= most:
+        return frames
+    return frames.start + np.linspace(0, len(frames) - 1, most).round().astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of a stream dataset; see `WindowOptions` for the meaning of the fields."""
+
+    long: int
+    short: int
+    stride: int
+    protocol: Literal["window", "dense"]
+    queries: Literal["last", "dense"]
+
+    def frames(self, end: int) -> range:
+        """The frames of the window that ends at frame `end`."""
+        return window(end, self.long, self.short)
+
+    def training(self, length: int, *, seed: int, epoch: int, recording: str) -> Plan:
+        """An epoch's windows of one recording: `stride` apart, from a phase drawn anew every epoch."""
+        first = phase(length, self.stride, seed=seed, epoch=epoch, recording=recording)
+        if self.queries == "dense":
+            return blocks(length, self.stride, first)
+        ends = np.arange(first, length, self.stride)
+        return ends, np.ones(len(ends), dtype=np.int64)
+
+    def evaluation(self, length: int) -> Plan:
+        """The windows a recording is scored on: every frame is asked exactly once."""
+        return every_end(length) if self.protocol == "window" else blocks(length, self.short)
+
+
+class WindowOptions(BaseModel):
+    """The options of a dataset that asks about windows of untrimmed recordings."""
+
+    long: NonNegativeInt = Field(128, description="stream: older frames a window shows")
+    short: PositiveInt = Field(32, description="stream: recent frames of a window, where `past` actions are looked for")
+    stride: PositiveInt | None = Field(None, description="stream: frames between training windows; `short` if null")
+    protocol: Literal["window", "dense"] = Field(
+        "window",
+        description="stream, scoring: a window for every frame, or one for every `short` frames, asked about each of "
+        "them. They are different measurements",
+    )
+    queries: Literal["last", "dense"] = Field(
+        "last", description="stream, training: ask about the last frame of a window, or about each of its last `stride`"
+    )
+    background_weight: float = Field(1.0, ge=0, description="stream: factor on the classification loss of background")
+
+    @model_validator(mode="after")
+    def _windows_hold_what_is_asked(self) -> WindowOptions:
+        if self.queries == "dense" and (self.stride or 0) > self.long + self.short:
+            raise ValueError(f"stride {self.stride} is longer than a window of {self.long} + {self.short} frames")
+        return self
+
+    def windows(self) -> Windows:
+        """The windows these options describe."""
+        return Windows(self.long, self.short, self.stride or self.short, self.protocol, self.queries)

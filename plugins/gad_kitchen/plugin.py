@@ -1,0 +1,80 @@
+"""The kitchen: synthetic recordings of cooking, made by a generator, for demos and tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from gad_core.contracts import Dataset
+from gad_core.hookspecs import hookimpl
+from gad_core.windows import WindowOptions
+
+if TYPE_CHECKING:
+    from gad_core.contracts import Corpus
+
+Ask = Literal["current", "next", "goal"]
+
+
+class Kitchen(WindowOptions, Dataset):
+    """Synthetic data: somebody makes tea, soup or a sandwich, step by step. Its scores say that the software works and
+    nothing about videos.
+
+    Labels are verb-noun pairs that share words ("cut tomato", "wash tomato"); steps follow the order of a recipe, with
+    variations; a frame shows mostly the verb or mostly the noun under noise, so that one frame does not tell.
+    """
+
+    name: ClassVar[str] = "kitchen"
+
+    mode: Literal["clips", "stream"] = Field("clips", description="trimmed steps, or untrimmed recordings")
+    asked: tuple[Ask, ...] = Field(
+        ("current",), alias="asks", min_length=1, description="what is to be predicted; stream: current"
+    )
+    seed: NonNegativeInt = Field(0, description="of the generator; other data for another number")
+    train: PositiveInt = Field(60, description="recordings to train on")
+    test: PositiveInt = Field(30, description="recordings to score")
+    fps: PositiveFloat = Field(4.0, description="frames a second")
+    width: int = Field(32, ge=4, description="values a frame token")
+    tokens: PositiveInt = Field(1, description="tokens a frame")
+    noise: NonNegativeFloat = Field(
+        0.6, description="standard deviation of the noise; a prototype has length 1 a value"
+    )
+    long: NonNegativeInt = Field(48, description="stream: older frames a window shows")
+    short: PositiveInt = Field(16, description="stream: recent frames of a window, where `past` actions stand")
+
+    @field_validator("asked")
+    @classmethod
+    def _once_each(cls, asked: tuple[Ask, ...]) -> tuple[Ask, ...]:
+        if len(set(asked)) < len(asked):
+            raise ValueError("the same relation is asked twice")
+        return asked
+
+    @model_validator(mode="after")
+    def _stream_asks_current(self) -> Kitchen:
+        if self.mode == "stream" and self.asked != ("current",):
+            raise ValueError("a stream asks [current]; use `mode: clips` to ask next or goal")
+        return self
+
+    def asks(self) -> frozenset[str]:
+        return frozenset(self.asked)
+
+    def relations(self) -> frozenset[str]:
+        return frozenset({"current", "previous", "next", "past", "goal"})
+
+    def open(self) -> Corpus:
+        from gad_kitchen.recordings import open_kitchen
+
+        return open_kitchen(self)
+
+
+@hookimpl
+def gad_datasets() -> list[type[Dataset]]:
+    return [Kitchen]
