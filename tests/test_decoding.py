@@ -1,0 +1,109 @@
+"""Decoding to a closed set: the fast ways equal scoring each label alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from gad_heads.plugin import Generative
+from gad_labels.plugin import Desynchronised, RandomConsistent, Text, UniqueToken
+from test_sequence import ACTIONS, COIN, FEATURES, PLAIN, make_model, sample
+
+from gad_core.action_model import ActionModel
+from gad_core.language import LanguageModel
+from gad_core.trie import Trie
+from gad_core.values import Stage
+
+TOKENIZERS = [Text(), RandomConsistent(), Desynchronised(), UniqueToken()]
+
+
+def likelihoods(model: ActionModel, asked) -> torch.Tensor:  # noqa: ANN001
+    """log p(code, EOS) of every label, each written out behind the prompt in a sequence of its own."""
+    assembler = model.assembler
+    assert assembler.writing is not None
+    found = []
+    for index in range(len(ACTIONS)):
+        batch = assembler(
+            [sample(frames=asked.clip.frames, ats=(asked.queries[0].at,), label=index)], FEATURES, Stage.TRAIN
+        )
+        code = len(assembler.writing.codebook.codes["action"][index]) + 1
+        states = model.states(batch).flatten(0, 1)[batch.source[-code:]]
+        log_p = LanguageModel(model, batch).logits(states).log_softmax(-1)
+        found.append(log_p.gather(1, batch.target[-code:, None]).sum())
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("prompts", [PLAIN, COIN], ids=["plain", "coin"])
+@pytest.mark.parametrize("labels", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
+def test_score_all_equals_label_by_label(labels, prompts) -> None:  # noqa: ANN001
+    model = make_model(Generative(decoding="score-all"), labels, prompts=prompts)
+    asked = sample(frames=range(5), ats=(5,))
+    scores = model.predict(model.assembler([asked, sample(1)], FEATURES, Stage.PREDICT))
+    with torch.no_grad():
+        torch.testing.assert_close(scores[0], likelihoods(model, asked), rtol=1e-4, atol=1e-4)
+
+
+def test_score_all_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(Generative(decoding="score-all"), Text())
+    batch = model.assembler([sample(), sample(1)], FEATURES, Stage.PREDICT)
+    whole = model.predict(batch)
+    monkeypatch.setattr("gad_core.decoding.NODES_AT_ONCE", 3)
+    monkeypatch.setattr("gad_core.decoding.LOGITS_AT_ONCE", 1)
+    torch.testing.assert_close(model.predict(batch), whole, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("labels", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
+def test_trie_follows_the_likeliest_choice_at_every_fork(labels) -> None:  # noqa: ANN001
+    model = make_model(Generative(decoding="trie"), labels)
+    codes = model.assembler.writing.codebook.codes["action"]  # type: ignore[union-attr]
+    for row in range(3):
+        asked = sample(row)
+        scores = model.predict(model.assembler([asked], FEATURES, Stage.PREDICT))[0]
+        prefix: tuple[int, ...] = ()
+        total = 0.0
+        while True:
+            options = sorted(
+                {code[len(prefix)] for code in codes if code[: len(prefix)] == prefix and len(code) > len(prefix)}
+            )
+            if prefix in codes:
+                options.append(model.assembler.text.eos)
+            log_p = _next(model, asked, prefix)[options].log_softmax(0)
+            chosen = options[int(log_p.argmax())]
+            total += float(log_p.max())
+            if chosen == model.assembler.text.eos:
+                break
+            prefix += (chosen,)
+        assert int(scores.argmax()) == codes.index(prefix)
+        assert float(scores.max()) == pytest.approx(total, abs=1e-4)
+        assert torch.isinf(scores).sum() == len(codes) - 1
+
+
+def _next(model: ActionModel, asked, prefix: tuple[int, ...]) -> torch.Tensor:  # noqa: ANN001
+    """Logits behind the cue and a prefix, in one uncached forward."""
+    batch = model.assembler([asked], FEATURES, Stage.PREDICT)
+    inputs = torch.cat([model.embeddings(batch), model.embed(torch.tensor([prefix], dtype=torch.int64))], dim=1)
+    positions = torch.arange(inputs.shape[1])[None]
+    with torch.no_grad():
+        states = model.transformer(inputs, None, positions)
+        return LanguageModel(model, batch).logits(states[0, -1:])[0]
+
+
+def test_free_decoding_names_the_nearest_label() -> None:
+    model = make_model(Generative(decoding="free"), Text())
+    lm = LanguageModel(model, model.assembler([sample()], FEATURES, Stage.PREDICT))
+    from gad_core.decoding import nearest
+
+    answer = tuple(model.assembler.text.encode(" Wash tomatos."))
+    distances = nearest(lm, answer, ACTIONS)
+    assert ACTIONS.labels[int(distances.argmax())] == "wash tomato"
+    assert -1.5 < float(distances.max()) <= -1
+    tie = nearest(lm, tuple(model.assembler.text.encode(" zzzzzzzzzzzzzzzzzzzzzz")), ACTIONS)
+    best = max(round(float(value)) for value in tie)
+    assert ACTIONS.labels[int(tie.argmax())] == sorted(
+        label for label, value in zip(ACTIONS.labels, tie, strict=True) if round(float(value)) == best
+    )[0]  # fmt: skip
+
+
+def test_a_trie_knows_which_label_opens_another() -> None:
+    trie = Trie([(1,), (1, 2), (3, 4)])
+    assert trie.opened_by_another() == [0]
+    assert [trie.nodes[place].label for place in trie.ends] == [0, 1, 2]
