@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def smooth(scores: np.ndarray, bounds: Collection[int]) -> np.ndarray:
     """Running maximum over five frames along the last axis, never across a bound (the first frames of recordings)."""
     edges = [0, *(bound for bound in bounds if 0 < bound < scores.shape[-1]), scores.shape[-1]]
     out = scores.copy()
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         for shift in (1, 2):
             if high - low <= shift:
                 continue
@@ -48,22 +49,22 @@ def smooth(scores: np.ndarray, bounds: Collection[int]) -> np.ndarray:
 class AveragePrecision:
     """The scores and active classes of all frames, added recording by recording; AP needs them all at once.
 
-    `subclasses` maps a class to the wider one that includes it (THUMOS'14: CliffDiving → Diving): the wider class scores
-    at least what the narrower does. Frames on which `ambiguous` is truly active are dropped after smoothing.
-    Scores outside [0, 1] are logits: all rows then get a softmax, as the field scores probabilities.
+    `subclasses` maps a class to the wider one that includes it (THUMOS'14: CliffDiving → Diving): the wider class
+    scores at least what the narrower does. Frames on which a class of `ambiguous` is truly active are dropped
+    after smoothing. Scores outside [0, 1] are logits: all rows then get a softmax, as the field scores probabilities.
     """
 
     def __init__(
         self,
         *,
         leave_out: Collection[int],
-        ambiguous: int | None = None,
+        ambiguous: Collection[int] = (),
         subclasses: Mapping[int, int] | None = None,
         smoothed: bool = False,
         variant: Variant = "corrected",
     ) -> None:
         self.leave_out = frozenset(leave_out)
-        self.ambiguous = ambiguous
+        self.ambiguous = frozenset(ambiguous)
         self.subclasses = dict(subclasses or {})
         self.smoothed = smoothed
         self.variant = variant
@@ -84,8 +85,7 @@ class AveragePrecision:
         self._make_probabilities()
         frames, classes = (np.concatenate(parts) for parts in zip(*self._active, strict=True))
         kept = np.ones(self._bounds[-1], bool)
-        if self.ambiguous is not None:
-            kept[frames[classes == self.ambiguous]] = False
+        kept[frames[np.isin(classes, list(self.ambiguous))]] = False
         place = np.cumsum(kept) - 1
         wanted = kept[frames] & ~np.isin(classes, list(self.leave_out))
         order = np.argsort(classes[wanted], kind="stable")

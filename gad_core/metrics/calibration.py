@@ -14,7 +14,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:
-    """(N, C) probabilities: rows without negatives that sum to one (to 0.1 %) stay as they are, others get a softmax."""
+    """(N, C) probabilities: rows without negatives that sum to one (to 0.1 %) stay, the others get a softmax."""
     if not scores.size:
         return scores
     given = (scores.min(axis=1) >= 0) & (np.abs(scores.sum(axis=1) - 1.0) <= 1e-3)

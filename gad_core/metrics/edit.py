@@ -20,9 +20,9 @@ def edit_score(truth: Segments, predicted: Segments) -> float:
 
 
 def detection_delays(truth: Segments, predicted: np.ndarray) -> np.ndarray:
-    """Frames from the start of each true segment to its first correctly labelled frame; segments never found are absent.
+    """Frames from the start of each true segment to its first correctly labelled frame.
 
-    `predicted` is (T,) class indices. A segment is found by a frame within it.
+    `predicted` is (T,) class indices. A segment is found by a frame within it; segments never found are absent.
     """
     delays = []
     for label in np.unique(truth.labels):

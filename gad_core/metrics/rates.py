@@ -25,7 +25,7 @@ def ratio(part: np.ndarray | float, whole: np.ndarray | float, *, empty: float) 
 
 
 def rates(hits: np.ndarray, false_alarms: np.ndarray, misses: np.ndarray) -> Rates:
-    """P = TP/(TP+FP), R = TP/(TP+FN), F1 = 2TP/(2TP+FP+FN); 0/0 is 0, and NaN where there is nothing to find or judge."""
+    """P = TP/(TP+FP), R = TP/(TP+FN), F1 = 2TP/(2TP+FP+FN); 0/0 is 0, but NaN with nothing to find or judge."""
     hits, false_alarms, misses = (np.asarray(count, np.float64) for count in (hits, false_alarms, misses))
     nothing = hits + false_alarms + misses == 0
     empty = np.where(nothing, np.nan, 0.0)
@@ -39,7 +39,7 @@ def rates(hits: np.ndarray, false_alarms: np.ndarray, misses: np.ndarray) -> Rat
 def smoothed_rates(
     hits: np.ndarray, false_alarms: np.ndarray, misses: np.ndarray, *, f1_epsilon: float, epsilon: float = 1e-8
 ) -> Rates:
-    """As the official code: `epsilon` under P and R, `f1_epsilon` under F1, so that a perfect score stays short of 100."""
+    """As the official code: `epsilon` under P and R, `f1_epsilon` under F1, so a perfect score is not quite 100."""
     precision = hits / (hits + false_alarms + epsilon)
     recall = hits / (hits + misses + epsilon)
     f1 = 2 * precision * recall / (precision + recall + f1_epsilon)

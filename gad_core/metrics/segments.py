@@ -72,8 +72,8 @@ def first_claims(places: np.ndarray, eligible: np.ndarray) -> np.ndarray:
 class SegmentScore:
     """True positives, false alarms and misses per threshold and class, added recording by recording.
 
-    Each prediction claims its single best-overlapping truth; it is right if the IoU reaches the threshold and no earlier
-    prediction claimed that truth. There is no second choice: the field's rule, kept in both variants.
+    Each prediction claims its single best-overlapping truth; it is right if the IoU reaches the threshold and no
+    earlier prediction claimed that truth. There is no second choice: the field's rule, kept in both variants.
     """
 
     def __init__(self, classes: int, overlaps: Sequence[float] = OVERLAPS) -> None:
@@ -94,7 +94,7 @@ class SegmentScore:
 
     def micro(self, variant: Variant = "corrected") -> Rates:
         """Rates of the counts pooled over classes, (thresholds,) each."""
-        return _rates(*(count.sum(axis=1) for count in (self.hits, self.false_alarms, self.misses)), variant)
+        return _rates(self.hits.sum(axis=1), self.false_alarms.sum(axis=1), self.misses.sum(axis=1), variant)
 
     def per_class(self, variant: Variant = "corrected") -> Rates:
         """Rates of every class, (thresholds, C) each."""

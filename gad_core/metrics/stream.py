@@ -89,9 +89,10 @@ def class_rules(labels: Sequence[str]) -> dict[int, int]:
 class StreamScore:
     """Every score of `gad score`, accumulated: add recordings one at a time, then ask for the metrics.
 
-    `ignored` classes form no segments and have no AP; frames that are truly `ambiguous` are left out of frame scores,
-    mAP, cAP and ECE, and (corrected only) predictions that lie on them for at least half of their length are not false
-    alarms of the segment and point scores. `subclasses` defaults to `class_rules(labels)`; `smoothed` runs THUMOS'14's
+    `background` and `ignored` classes form no segments and have no AP. Frames that are truly of an ignored class other
+    than background are left out of frame scores, mAP, cAP and ECE, and (corrected only) predictions that lie on such
+    frames for at least half of their length are not false alarms of the segment and point scores. `ambiguous` is one
+    more ignored class. `subclasses` defaults to `class_rules(labels)`; `smoothed` runs THUMOS'14's
     five-frame maximum over the scores before AP. Only the scores are kept, for AP; all else is counted and dropped.
     """
 
@@ -109,14 +110,15 @@ class StreamScore:
     ) -> None:
         self.classes = len(labels)
         self.fps = _checked_setup(self.classes, fps, background, ignored, ambiguous)
-        self.background, self.ambiguous, self.variant = background, ambiguous, variant
+        self.background, self.variant = background, variant
         self.left_out = frozenset(ignored) | {place for place in (background, ambiguous) if place is not None}
+        self.ambiguous = self.left_out - {background}
         self.confusion = Confusion(self.classes)
         self.segments = SegmentScore(self.classes)
         self.points = {a: PointScore([seconds * self.fps for seconds in DISTANCES_S], variant) for a in ANCHORS}
         self.precision = AveragePrecision(
             leave_out=self.left_out,
-            ambiguous=ambiguous,
+            ambiguous=self.ambiguous,
             subclasses=class_rules(labels) if subclasses is None else subclasses,
             smoothed=smoothed,
             variant=variant,
@@ -130,7 +132,7 @@ class StreamScore:
         """Counts a recording; raises `DataError`, located at it, on labels or scores that do not fit the classes."""
         self._check(f"recording '{recording}'", track)
         truth, predicted = track.main(self.background, self.variant), track.predicted.astype(np.int64)
-        vague = truth == self.ambiguous if self.ambiguous is not None else np.zeros(len(truth), bool)
+        vague = np.isin(truth, list(self.ambiguous))
         self.confusion.add(truth[~vague], predicted[~vague])
         true, said = segments_of(truth, self.left_out), segments_of(predicted, self.left_out)
         spared = said.mostly(vague) if self.variant == "corrected" and vague.any() else None
