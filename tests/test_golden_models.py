@@ -51,12 +51,13 @@ def make_model(models: Path, variant: str, *, spaces: dict[str, LabelSpace], pro
     )
     state = load_file(models / variant / "state_dict.safetensors")
     model = compose(experiment, spaces=spaces, prompts=prompts, width=state["connector.0.weight"].shape[1], seed=0)
+    layers = dict(getattr(model.head, "layers", {}))
     ours = {
         "connector.0": model.connector.inward,
         "connector.2": model.connector.outward,
-        "cls_head": getattr(model.head, "layers", {}).get("action") if head != "generative" else None,
-        "class_head": getattr(model.head, "layers", {}).get("step") if head != "generative" else None,
-        "task_head": getattr(model.head, "layers", {}).get("task") if head != "generative" else None,
+        "cls_head": layers.get("action"),
+        "class_head": layers.get("step"),
+        "task_head": layers.get("task"),
     }
     with torch.no_grad():
         for name, layer in ours.items():
