@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -202,9 +201,10 @@ def stream_metrics(
     ignored: Collection[int] = (),
     ambiguous: int | None = None,
     variant: Variant = "corrected",
-    **rules: Any,
+    subclasses: Mapping[int, int] | None = None,
+    smoothed: bool = False,
 ) -> dict[str, float]:
-    """The scores of all recordings at once; `rules` are `StreamScore`'s `subclasses` and `smoothed`."""
+    """The flat table of all recordings at once; the options are `StreamScore`'s."""
     score = StreamScore(
         labels=labels,
         fps=fps,
@@ -212,7 +212,8 @@ def stream_metrics(
         ignored=ignored,
         ambiguous=ambiguous,
         variant=variant,
-        **rules,
+        subclasses=subclasses,
+        smoothed=smoothed,
     )
     for name, track in recordings.items():
         score.add(name, track)
