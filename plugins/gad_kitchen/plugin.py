@@ -44,9 +44,7 @@ class Kitchen(WindowOptions, Dataset):
     fps: PositiveFloat = Field(4.0, description="frames a second")
     width: int = Field(32, ge=4, description="values a frame token")
     tokens: PositiveInt = Field(1, description="tokens a frame")
-    noise: NonNegativeFloat = Field(
-        0.6, description="standard deviation of the noise; a prototype has length 1 a value"
-    )
+    noise: NonNegativeFloat = Field(1.5, description="standard deviation of the noise; that of a prototype is 1")
     long: NonNegativeInt = Field(48, description="stream: older frames a window shows")
     short: PositiveInt = Field(16, description="stream: recent frames of a window, where `past` actions stand")
 

@@ -1,0 +1,290 @@
+"""From rows and a feature store to a corpus: times become frames, names become classes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gad_core.contracts import Corpus, Features
+from gad_core.corpora import STREAM_QUESTION, ClipCorpus, FrameLabels, Segment, StreamCorpus
+from gad_core.errors import DataError
+from gad_core.standardized import Standardized
+from gad_core.values import LabelSpace
+from gad_segments.annotations import Faults, Row, read_rows
+from gad_segments.plugin import Segments
+
+NEEDED = ("train", "test")
+DIGITS = 6
+"""Decimals of a frame that count: 0.7 s at 5 fps is frame 3.5, whatever floating point makes of it."""
+
+
+def frames_between(start: float, end: float, fps: float) -> range:
+    """The frames of a segment from `start` to `end` seconds, at least one.
+
+    Frame i lasts from i/fps to (i+1)/fps; a segment holds the frames whose centre lies in [start, end), and where
+    none does the one it stands in.
+    """
+    first, stop = (math.ceil(round(time * fps - 0.5, DIGITS)) for time in (start, end))
+    if stop > first:
+        return range(first, stop)
+    middle = math.floor((start + end) / 2 * fps)
+    return range(middle, middle + 1)
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Checked rows, their frames, and the classes of labels and goals."""
+
+    path: Path
+    rows: tuple[Row, ...]
+    frames: tuple[range, ...]
+    actions: LabelSpace
+    goals: LabelSpace | None
+    goal: Mapping[str, int]
+    usage: Mapping[str, str]
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits, `train` and `test` first, then as they appear."""
+        return tuple(dict.fromkeys([*NEEDED, *(row.split for row in self.rows)]))
+
+    def recordings(self, split: str) -> tuple[str, ...]:
+        """The recordings of a split, as they appear."""
+        return tuple(dict.fromkeys(row.recording for row in self.rows if row.split == split))
+
+
+def make_corpus(options: Segments, store: Features) -> Corpus:
+    """The corpus of some options; raises `DataError` with the line of whatever is wrong."""
+    if options.fps is not None and not math.isclose(options.fps, store.fps, rel_tol=1e-4):
+        raise DataError(
+            f"the features have {store.fps:g} frames a second, the dataset says {options.fps:g}",
+            where=str(options.features),
+            hint="correct `fps`, or pack the features with the rate they were extracted at",
+        )
+    found = annotate(options, store)
+    features: Features = Standardized.over(store, found.recordings("train")) if options.standardize else store
+    if options.mode == "clips":
+        return ClipCorpus(
+            actions=found.actions,
+            goals=found.goals,
+            features=features,
+            segments=clip_segments(found),
+            asks=options.asked,
+            questions={str(ask): text for ask, text in options.questions.items()},
+            max_frames=options.max_frames,
+            usage=found.usage,
+        )
+    return StreamCorpus(
+        actions=found.actions,
+        goals=found.goals,
+        features=features,
+        recordings=frame_labels(found, store, options.overlap),
+        windows=options.windows(),
+        background_weight=options.background_weight,
+        question=options.questions.get("current", STREAM_QUESTION),
+        usage=found.usage,
+    )
+
+
+def annotate(options: Segments, store: Features) -> Annotations:
+    """Reads the annotations and checks them against the store; raises `DataError` for all that does not fit."""
+    path = options.annotations
+    named = read_rows(path)
+    rows = [row for row in named if row.recording in store.lengths]
+    if options.missing == "error":
+        _refuse_unknown(path, named, store)
+    _refuse_empty_splits(path, rows)
+    actions = _actions(options, path, rows)
+    frames = _placed(path, rows, store, options.unit)
+    goals, goal = _goals(path, rows)
+    _refuse_useless(options, path, rows, goals, goal)
+    recordings = len({row.recording for row in rows}), len({row.recording for row in named})
+    usage = {
+        "recordings": f"{recordings[0]} of {recordings[1]}",
+        "segments": f"{len(rows)} of {len(named)}",
+    }
+    return Annotations(path, tuple(rows), frames, actions, goals, goal, usage)
+
+
+def clip_segments(found: Annotations) -> dict[str, list[Segment]]:
+    """The segments of each split: recordings as they appear, segments by their time."""
+    grouped: dict[str, dict[str, list[Segment]]] = {split: {} for split in found.splits()}
+    classes = {label: index for index, label in enumerate(found.actions.labels)}
+    order = sorted(range(len(found.rows)), key=lambda place: (found.rows[place].start, found.rows[place].end))
+    for split in grouped:
+        grouped[split] = {recording: [] for recording in found.recordings(split)}
+    for place in order:
+        row = found.rows[place]
+        grouped[row.split][row.recording].append(
+            Segment(row.recording, found.frames[place], classes[row.label], found.goal.get(row.recording))
+        )
+    return {split: [segment for members in of.values() for segment in members] for split, of in grouped.items()}
+
+
+def frame_labels(found: Annotations, store: Features, overlap: str) -> dict[str, list[FrameLabels]]:
+    """The class of every frame of the annotated recordings; raises `DataError` on overlaps and on a recording in two
+    splits. Where rounding puts two segments on one frame, the one that starts last has it."""
+    classes = {label: index for index, label in enumerate(found.actions.labels)}
+    members: dict[str, list[int]] = {}
+    for place in sorted(range(len(found.rows)), key=lambda place: found.rows[place].start):
+        members.setdefault(found.rows[place].recording, []).append(place)
+    _refuse_clashes(found, members.values(), overlap)
+    labels = {}
+    for recording, places in members.items():
+        labels[recording] = np.full(store.lengths[recording], found.actions.background, dtype=np.int64)
+        for place in places:
+            frames = found.frames[place]
+            labels[recording][frames.start : frames.stop] = classes[found.rows[place].label]
+    return {
+        split: [
+            FrameLabels(recording, labels[recording], found.goal.get(recording))
+            for recording in found.recordings(split)
+        ]
+        for split in found.splits()
+    }
+
+
+def _refuse_unknown(path: Path, rows: Sequence[Row], store: Features) -> None:
+    unknown = {row.recording: row.line for row in reversed(rows) if row.recording not in store.lengths}
+    if unknown:
+        shown = ", ".join(
+            f"{name} (line {line})" for name, line in sorted(unknown.items(), key=lambda item: item[1])[:20]
+        )
+        named = len({row.recording for row in rows})
+        raise DataError(
+            f"{len(unknown)} of {named} recordings are not in the feature store: {shown}"
+            + (f" and {len(unknown) - 20} more" if len(unknown) > 20 else ""),
+            where=f"{path}:{min(unknown.values())}",
+            hint="pack their features, remove their rows, or set `missing: skip`",
+        )
+
+
+def _actions(options: Segments, path: Path, rows: Sequence[Row]) -> LabelSpace:
+    used = dict.fromkeys(row.label for row in rows)
+    stream = options.mode == "stream"
+    if options.labels is None:
+        labels = tuple(sorted(used.keys() - {options.background} if stream else used))
+        labels = (options.background, *labels) if stream else labels
+        return LabelSpace("action", labels, background=0 if stream else None)
+    labels, where = _listed(options.labels)
+    if stream and options.background not in labels:
+        raise DataError(
+            f"the labels lack the background, {options.background!r}",
+            where=where,
+            hint="add it, or set `background` to the label that stands for it",
+        )
+    faults, known = Faults(path), set(labels)
+    for row in rows:
+        if row.label not in known:
+            faults.add(row.line, f"label {row.label!r} is not in {where}", "add the label there, or correct the row")
+    faults.raise_any()
+    return LabelSpace("action", labels, background=labels.index(options.background) if stream else None)
+
+
+def _listed(labels: tuple[str, ...] | Path) -> tuple[tuple[str, ...], str]:
+    """A list of labels and where it stands."""
+    if not isinstance(labels, Path):
+        return labels, "`labels`"
+    try:
+        text = labels.read_text(encoding="utf-8-sig")
+        listed = json.loads(text) if labels.suffix.lower() == ".json" else text.splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the labels: {error}", where=str(labels), hint="give one label a line") from error
+    if not isinstance(listed, list) or not all(isinstance(label, str) for label in listed):
+        raise DataError("not a JSON list of texts", where=str(labels), hint='write ["wave", "clap"]')
+    return tuple(label.strip() for label in listed if label.strip()), str(labels)
+
+
+def _placed(path: Path, rows: Sequence[Row], store: Features, unit: str) -> tuple[range, ...]:
+    """The frames of every row; an end up to one frame beyond the recording is taken for its end."""
+    faults, placed = Faults(path), []
+    rate = store.fps if unit == "seconds" else 1.0
+    for row in rows:
+        length = store.lengths[row.recording]
+        if unit == "frames" and not (row.start.is_integer() and row.end.is_integer()):
+            faults.add(row.line, f"frames {row.start:g} to {row.end:g} are not whole", "leave `unit` out for seconds")
+            continue
+        frames = frames_between(row.start, row.end, rate)
+        if row.end * rate > length + 1 + 10**-DIGITS or frames.start >= length:
+            faults.add(
+                row.line,
+                f"{row.start:g} to {row.end:g} {unit} reaches beyond recording '{row.recording}', "
+                f"which has {length} frames" + (f" ({length / rate:g} s)" if unit == "seconds" else ""),
+                "check `unit`, and the fps the features were packed with",
+            )
+        placed.append(range(frames.start, min(frames.stop, length)))
+    faults.raise_any()
+    return tuple(placed)
+
+
+def _goals(path: Path, rows: Sequence[Row]) -> tuple[LabelSpace | None, dict[str, int]]:
+    """The space of goals, and the goal of each recording that has one."""
+    faults, texts = Faults(path), dict[str, str]()
+    for row in rows:
+        if row.goal and texts.setdefault(row.recording, row.goal) != row.goal:
+            faults.add(
+                row.line,
+                f"recording '{row.recording}' has goal {texts[row.recording]!r} and here {row.goal!r}",
+                "a recording has one goal",
+            )
+    faults.raise_any()
+    if not texts:
+        return None, {}
+    space = LabelSpace("goal", tuple(sorted(set(texts.values()))))
+    return space, {recording: space.index(goal) for recording, goal in texts.items()}
+
+
+def _refuse_empty_splits(path: Path, rows: Sequence[Row]) -> None:
+    for split in NEEDED:
+        if not any(row.split == split for row in rows):
+            raise DataError(
+                f"split '{split}' is empty",
+                where=str(path),
+                hint=f"the file has {', '.join(sorted({row.split for row in rows})) or 'no usable row'}; "
+                "there must be train and test, validation is optional",
+            )
+
+
+def _refuse_useless(
+    options: Segments, path: Path, rows: Sequence[Row], goals: LabelSpace | None, goal: Mapping[str, int]
+) -> None:
+    """Nothing can be learnt without two labels to tell apart, and the goals that are asked or promised."""
+    stream = options.mode == "stream"
+    if goals is None and "goal" in options.relations():
+        raise DataError("no row names a goal", where=str(path), hint="fill the column, or remove it")
+    trained = [row for row in rows if row.split == "train"]
+    for ask in options.asked:
+        named = (goal.get(row.recording) for row in trained) if ask == "goal" else (row.label for row in trained)
+        kinds = {kind for kind in named if kind is not None} | ({options.background} if stream else set())
+        if len(kinds) < 2:
+            raise DataError(
+                f"the train split has {len(kinds)} {'goal' if ask == 'goal' else 'label'} only: nothing to tell apart",
+                where=str(path),
+                hint="check the column, and which rows are in the train split",
+            )
+
+
+def _refuse_clashes(found: Annotations, recordings: Iterable[Sequence[int]], overlap: str) -> None:
+    """A frame has one label and a recording one split; `recordings` are the rows of each, by their start."""
+    faults = Faults(found.path)
+    for places in recordings:
+        latest = found.rows[places[0]]
+        for row in (found.rows[place] for place in places[1:]):
+            if row.split != latest.split:
+                faults.add(
+                    row.line,
+                    f"recording '{row.recording}' is in '{row.split}' and, line {latest.line}, in '{latest.split}'",
+                    "a stream is in one split as a whole",
+                )
+            elif overlap == "error" and row.start < latest.end - 10**-DIGITS:
+                faults.add(
+                    row.line,
+                    f"{row.label!r} from {row.start:g} on overlaps {latest.label!r} of line {latest.line}",
+                    "a frame of a stream has one label: mend the times, or set `overlap: last`",
+                )
+            latest = max(latest, row, key=lambda candidate: candidate.end)
+    faults.raise_any()
