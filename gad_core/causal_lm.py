@@ -16,6 +16,9 @@ from transformers import DynamicCache, PreTrainedModel
 from gad_core.lora_options import Lora
 from gad_core.modules import Transformer
 
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+"""What weights can be held in, by its name in a registry file."""
+
 
 class CausalTransformer(Transformer):
     """A causal language model: `causal.model` is its decoder, `causal.lm_head` its output projection.
@@ -26,10 +29,10 @@ class CausalTransformer(Transformer):
 
     def __init__(self, causal: PreTrainedModel, *, lora: Lora | None, gradient_checkpointing: bool = False) -> None:
         super().__init__()
-        self.causal = causal
+        self.causal: Any = causal
         self.lora = lora
         self.hidden_size = causal.config.hidden_size
-        self.vocabulary = causal.get_input_embeddings().weight.shape[0]
+        self.vocabulary = self.causal.get_input_embeddings().weight.shape[0]
         if gradient_checkpointing:  # reentrant checkpoints lose the gradient where the input of a block needs none
             causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 Projection = Literal["q", "k", "v", "o", "gate", "up", "down"]
 """The linear layers of a decoder block: attention's queries, keys, values and output, and the MLP's three."""
@@ -16,9 +16,9 @@ class Lora(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rank: PositiveInt = Field(128, description="width of the adapters")
-    alpha: PositiveFloat = Field(256, description="the adapters' output is multiplied by alpha / rank")
-    dropout: float = Field(0.05, ge=0, lt=1, description="on the adapters' input")
+    rank: PositiveInt = Field(default=128, description="width of the adapters")
+    alpha: PositiveInt = Field(default=256, description="the adapters' output is multiplied by alpha / rank")
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="on the adapters' input")
     targets: tuple[Projection, ...] = Field(
-        ("q", "k", "v", "o", "gate", "up", "down"), min_length=1, description="the projections that are adapted"
+        default=("q", "k", "v", "o", "gate", "up", "down"), min_length=1, description="the projections that are adapted"
     )

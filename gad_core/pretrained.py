@@ -9,27 +9,26 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 from transformers.utils import logging
 
-from gad_core.causal_lm import CausalTransformer
+from gad_core.causal_lm import DTYPES, CausalTransformer
 from gad_core.errors import BackboneError
 from gad_core.lora_options import Lora
 from gad_core.subwords import SubwordText
 
 FAMILIES = ("llama", "qwen2")
 """The model types whose attention is known to follow masks and position ids as given."""
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def load_text(checkpoint: str) -> SubwordText:
     """The tokenizer of a checkpoint. Raises `BackboneError` when its files are missing or belong to another model."""
     rows = load_config(checkpoint).vocab_size
-    with _refused(checkpoint, "tokenizer"), _quiet():
+    with _refused(checkpoint, "tokenizer"), quiet():
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, use_fast=True)
         backend = tokenizer.backend_tokenizer
     if tokenizer.eos_token_id is None:
@@ -56,8 +55,8 @@ def load_causal(
     config = load_config(checkpoint)
     if layers is not None:
         _truncate(config, layers, checkpoint)
-    with _refused(checkpoint, "weights"), _quiet(), torch.random.fork_rng(devices=[]):
-        causal, report = AutoModelForCausalLM.from_pretrained(
+    with _refused(checkpoint, "weights"), quiet(), torch.random.fork_rng(devices=[]):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             checkpoint,
             config=config,
             dtype=DTYPES[dtype],
@@ -66,6 +65,7 @@ def load_causal(
             trust_remote_code=False,
             output_loading_info=True,
         )
+    causal, report = loaded
     if report["missing_keys"]:
         raise BackboneError(
             f"checkpoint '{checkpoint}' lacks {len(report['missing_keys'])} weights, "
@@ -82,7 +82,7 @@ def load_config(checkpoint: str) -> PretrainedConfig:
             f"there is no folder '{checkpoint}'",
             hint="give the folder of a checkpoint (config.json, *.safetensors, tokenizer.json), or a hub id owner/name",
         )
-    with _refused(checkpoint, "config.json"), _quiet():
+    with _refused(checkpoint, "config.json"), quiet():
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
     sliding = "sliding_attention" in (getattr(config, "layer_types", None) or ())
     if config.model_type not in FAMILIES or sliding:
@@ -124,7 +124,7 @@ def _refused(checkpoint: str, part: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silences transformers' progress bars and load reports; what matters in them is checked and raised."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -38,7 +38,7 @@ class Llama(Backbone):
     )
     dtype: Literal["bf16", "fp32"] = Field("bf16", description="of the base weights; adapters are always fp32")
     attention: Attention = Field("sdpa", description="torch's fused attention, or written out")
-    lora: Lora | None = Field(Lora(), description="low-rank adapters; null trains all weights")
+    lora: Lora | None = Field(default_factory=Lora, description="low-rank adapters; null trains all weights")
     layers: PositiveInt | None = Field(None, description="keep only the first so many blocks")
     gradient_checkpointing: bool = Field(False, description="less memory in training for about a third more time")
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
-from gad_core.causal_lm import CausalTransformer
+from gad_core.causal_lm import DTYPES, CausalTransformer
 from gad_core.contracts import TextTokenizer
 from gad_core.subwords import SubwordText
 from gad_llama.plugin import LlamaTiny
@@ -28,7 +28,6 @@ WORDS = "|".join(
 )
 """How Llama 3 cuts text before merging: a word takes the space in front of it, numbers come in threes."""
 LONGEST = 1 << 17
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def train_text(texts: Sequence[str], vocabulary: int) -> SubwordText:
@@ -48,8 +47,8 @@ def train_text(texts: Sequence[str], vocabulary: int) -> SubwordText:
         show_progress=False,
     )
     tokenizer.train_from_iterator(sorted(set(texts)), trainer)
-    rows = tokenizer.get_vocab_size()
-    return SubwordText(tokenizer, vocabulary=rows, bos=tokenizer.token_to_id(BOS), eos=tokenizer.token_to_id(EOS))
+    ids = tokenizer.get_vocab()
+    return SubwordText(tokenizer, vocabulary=len(ids), bos=ids[BOS], eos=ids[EOS])
 
 
 def random_llama(options: LlamaTiny, text: TextTokenizer, seed: int) -> CausalTransformer:
@@ -65,13 +64,12 @@ def random_llama(options: LlamaTiny, text: TextTokenizer, seed: int) -> CausalTr
         bos_token_id=text.bos,
         eos_token_id=text.eos,
         tie_word_embeddings=False,
-        attn_implementation=options.attention,
     )
     # A stream of its own: the run draws its head and connector from the plain seed.
     stream = int.from_bytes(hashlib.sha256(f"llama-tiny {seed}".encode()).digest()[:6])
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream)
-        causal = LlamaForCausalLM(config)
-    return CausalTransformer(
-        causal.to(DTYPES[options.dtype]), lora=options.lora, gradient_checkpointing=options.gradient_checkpointing
-    )
+        causal = AutoModelForCausalLM.from_config(
+            config, dtype=DTYPES[options.dtype], attn_implementation=options.attention
+        )
+    return CausalTransformer(causal, lora=options.lora, gradient_checkpointing=options.gradient_checkpointing)
