@@ -1,0 +1,28 @@
+# One command for everything: make check
+.PHONY: setup check format lint types test thorough docs
+
+setup:
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+
+check: lint types test
+
+format:
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+lint:
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+
+types:
+	.venv/bin/mypy
+
+test:
+	.venv/bin/pytest --numprocesses 2
+
+thorough:
+	HYPOTHESIS_PROFILE=thorough .venv/bin/pytest --numprocesses 2
+
+docs:
+	.venv/bin/python -m gad_core.registry.reference --write
