@@ -205,8 +205,6 @@ def _track(
     for name, values in (("truth", truth), ("predicted", predicted)):
         if not len(np.atleast_1d(values)):
             raise DataError("no frames", where=name, hint="leave empty recordings out")
-        if values.dtype.kind not in "iu" and not (name == "truth" and values.ndim == 2):
-            raise DataError(f"holds {values.dtype}, not label indices", where=name, hint="indices count from 0")
     if scores is not None and scores.dtype.kind not in "fiu":
         raise DataError(f"holds {scores.dtype}, not numbers", where=SCORES)
     return Track(truth, predicted, scores if scores is None or scores.dtype.kind == "f" else scores * 1.0, active)

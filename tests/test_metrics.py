@@ -152,6 +152,7 @@ def test_edit_and_delay() -> None:
     table = scored([0, 1, 1, 1, 0, 2, 2, 0, 3], [0, 0, 1, 1, 0, 0, 2, 2, 0], fps=2)
     assert table["detection_delay_s"] == 0.5  # run and jump a frame late, throw never found
     assert table["edit"] == pytest.approx(100 * 2 / 3)
+    assert math.isnan(scored([0, 1, 1, 0], [0, 0, 0, 1])["detection_delay_s"])  # too late
 
 
 @given(
@@ -207,6 +208,24 @@ def test_logits_and_their_probabilities_score_alike() -> None:
     logits = rng.normal(0, 3, (40, 4))
     truth, predicted = rng.integers(0, 4, 40), logits.argmax(axis=1)
     assert scored(truth, predicted, logits) == pytest.approx(scored(truth, predicted, probabilities(logits)))
+
+
+def test_metrics_may_be_asked_for_on_the_way() -> None:
+    rng = np.random.default_rng(0)
+    asked, waited = (StreamScore(labels=LABELS, fps=1, background=0) for _ in range(2))
+    for name in "abc":
+        track = Track(rng.integers(0, 4, 30), rng.integers(0, 4, 30), rng.normal(0, 3, (30, 4)))
+        asked.add(name, track)
+        asked.metrics()
+        waited.add(name, track)
+    assert asked.metrics() == waited.metrics()
+
+
+def test_without_a_background_every_class_is_an_action() -> None:
+    table = scored([0, 0, 1, 1], [0, 0, 1, 0], background=None)
+    assert table["frame_recall/foreground"] == table["frame_accuracy"] == 75
+    assert math.isnan(table["frame_recall/background"])
+    assert table["segment_recall/0.50/micro"] == 100
 
 
 def test_calibration_error_by_hand() -> None:
@@ -272,6 +291,7 @@ def test_clips_that_do_not_fit_are_refused(truth: list[int], scores: np.ndarray)
         ({"truth": [0, 1], "predicted": [-1, 0]}, r"'a', predicted\[0\]: label -1"),
         ({"truth": [0, 1], "predicted": [0, 1], "scores": np.zeros((2, 3))}, r"scores is \(2, 3\)"),
         ({"truth": [0, 1], "predicted": [0, 1], "scores": np.full((2, 4), np.nan)}, r"scores\[0\].*NaN"),
+        ({"truth": [0, 1], "predicted": [0, 0.5]}, "predicted: holds float64"),
         ({"truth": np.zeros((2, 3)), "predicted": [0, 1]}, r"truth is \(2, 3\)"),
     ],
 )

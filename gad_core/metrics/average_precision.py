@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gad_core.metrics.calibration import softmax
+from gad_core.metrics.calibration import log_total
 from gad_core.metrics.rates import Variant
 
 _CLASSES_AT_ONCE = 64
@@ -82,7 +82,7 @@ class AveragePrecision:
         """AP and cAP, in percent, of every class that has a positive frame and is not left out."""
         if not self._bounds[-1]:
             return {}
-        self._make_probabilities()
+        log_totals = self._log_totals()
         frames, classes = (np.concatenate(parts) for parts in zip(*self._active, strict=True))
         kept = np.ones(self._bounds[-1], bool)
         kept[frames[np.isin(classes, list(self.ambiguous))]] = False
@@ -95,7 +95,9 @@ class AveragePrecision:
         values: dict[int, tuple[float, float]] = {}
         for low in range(0, len(present), _CLASSES_AT_ONCE):
             some = present[low : low + _CLASSES_AT_ONCE]
-            for label, column, positive in zip(some, self._columns(some)[:, kept], groups[low:], strict=False):
+            for label, column, positive in zip(
+                some, self._columns(some, log_totals)[:, kept], groups[low:], strict=False
+            ):
                 precision, calibrated = average_precision(positive, column)
                 values[int(label)] = (100.0 * precision, 100.0 * calibrated)
         return values
@@ -108,19 +110,22 @@ class AveragePrecision:
         precision, calibrated = np.mean(values, axis=0)
         return float(precision), float(calibrated)
 
-    def _make_probabilities(self) -> None:
-        if any(len(block) and (block.min() < 0 or block.max() > 1) for block in self._scores):
-            for row, block in enumerate(self._scores):
-                self._scores[row] = softmax(block)
+    def _log_totals(self) -> np.ndarray | None:
+        """(T,) what turns logits into probabilities, or None where the scores already are."""
+        if all(not len(block) or (block.min() >= 0 and block.max() <= 1) for block in self._scores):
+            return None
+        return np.concatenate([log_total(block) for block in self._scores])
 
-    def _columns(self, classes: np.ndarray) -> np.ndarray:
-        """(n, T) the scores of `classes` over all frames, after the dataset's rules."""
+    def _columns(self, classes: np.ndarray, log_totals: np.ndarray | None) -> np.ndarray:
+        """(n, T) the probabilities of `classes` over all frames, after the dataset's rules."""
         columns = np.concatenate([block[:, classes] for block in self._scores]).T.copy()
+        if log_totals is not None:
+            columns = np.exp(columns - log_totals)
         if self.smoothed:
             # the official filter runs over the concatenated recordings, from the end of one into the next
             columns = smooth(columns, () if self.variant == "reference" else self._bounds)
         for row, label in enumerate(classes):
             narrow = [source for source, target in self.subclasses.items() if target == label]
             if narrow:
-                columns[row] = np.maximum(columns[row], self._columns(np.asarray(narrow)).max(axis=0))
+                columns[row] = np.maximum(columns[row], self._columns(np.asarray(narrow), log_totals).max(axis=0))
         return columns

@@ -7,10 +7,10 @@ import numpy as np
 BINS = 15
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis; -inf is a class that cannot be."""
-    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+def log_total(logits: np.ndarray) -> np.ndarray:
+    """(N,) log Σ exp of each row of (N, C); -inf is a class that cannot be. logits − it are log-probabilities."""
+    greatest = logits.max(axis=1)
+    return greatest + np.log(np.exp(logits - greatest[:, None]).sum(axis=1))
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:
@@ -18,7 +18,7 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
     if not scores.size:
         return scores
     given = (scores.min(axis=1) >= 0) & (np.abs(scores.sum(axis=1) - 1.0) <= 1e-3)
-    return scores if given.all() else np.where(given[:, None], scores, softmax(scores))
+    return scores if given.all() else np.where(given[:, None], scores, np.exp(scores - log_total(scores)[:, None]))
 
 
 class CalibrationError:

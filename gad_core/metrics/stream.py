@@ -43,6 +43,9 @@ class Track:
                 f"truth {self.truth.shape} and predicted {self.predicted.shape} are not one label a frame",
                 hint="truth is (frames,) or multi-hot (frames, classes), predicted (frames,)",
             )
+        for name, indices in (("truth", self.truth), ("predicted", self.predicted)):
+            if len(indices) and indices.ndim == 1 and indices.dtype.kind not in "iu":
+                raise DataError(f"holds {indices.dtype}, not label indices", where=name, hint="indices count from 0")
         for name in ("predicted", "scores", "active"):
             value = getattr(self, name)
             if value is not None and len(value) != len(self.truth):
