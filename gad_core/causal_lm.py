@@ -31,10 +31,11 @@ class CausalTransformer(Transformer):
         super().__init__()
         self.causal: Any = causal
         self.lora = lora
-        self.hidden_size = causal.config.hidden_size
+        self.hidden_size = self.causal.config.hidden_size
         self.vocabulary = self.causal.get_input_embeddings().weight.shape[0]
         if gradient_checkpointing:  # reentrant checkpoints lose the gradient where the input of a block needs none
-            causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self.causal.activation_checkpointing_enable({"use_reentrant": False})
+            self.causal.disable_input_require_grads()  # only reentrant ones need embeddings that pretend to be trained
 
     @property
     def dtype(self) -> torch.dtype:
@@ -105,7 +106,7 @@ class CausalTransformer(Transformer):
 
         Never the output projection's: where it is tied, that would change the embeddings as well.
         """
-        layers = [module for module in self.causal.model.modules() if isinstance(module, LoraLayer)]
+        layers: list[Any] = [module for module in self.causal.model.modules() if isinstance(module, LoraLayer)]
         weights = [layer.get_base_layer().weight for layer in layers]
         kept = [weight.detach().clone() for weight in weights]
         try:

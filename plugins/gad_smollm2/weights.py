@@ -126,9 +126,12 @@ def _convert(source: Path, target: Path) -> None:
         )
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
-    files = {file.name: _sha256(file) for file in sorted(target.iterdir())}
-    record = {"conversion": CONVERSION, "gguf": GGUF_SHA256, "licence": "Apache-2.0", "sha256": files}
-    (target / RECORD).write_text(json.dumps(record, indent=1))
+    _write_record(target, {file.name: _sha256(file) for file in sorted(target.iterdir())})
+
+
+def _write_record(place: Path, sums: dict[str, str]) -> None:
+    record = {"conversion": CONVERSION, "gguf": GGUF_SHA256, "licence": "Apache-2.0", "sha256": sums}
+    (place / RECORD).write_text(json.dumps(record, indent=1))
 
 
 def _replace(made: Path, place: Path) -> None:
