@@ -1,0 +1,331 @@
+"""The run folder: what a run leaves behind, and whether it still stands.
+
+`runs/<experiment>/<seed>/` holds `registry.yaml` (every option, defaults included), `state.json` (what the run was
+started with), `log.jsonl`, `checkpoints/`, `predictions.npz`, the pictures and, last, `results.json`. No torch here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import zipfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gad_core.contracts import Corpus
+from gad_core.errors import CheckpointError
+from gad_core.experiment import Experiment
+from gad_core.files import plain, write_json, write_text, writing
+from gad_core.values import Predictions
+
+RESULTS, STATE, LOG, PREDICTIONS, REGISTRY = (
+    "results.json",
+    "state.json",
+    "log.jsonl",
+    "predictions.npz",
+    "registry.yaml",
+)
+RUN_AGAIN = "run the experiment again with `gad run`"
+SMALL = 8 * 2**20
+"""Bytes up to which a file is known by its content instead of its time."""
+
+
+def versions() -> dict[str, str]:
+    """The versions of what decides a number; a package that is not installed is left out."""
+    found = {"python": platform.python_version()}
+    distributions = {"gad": "gad-framework", **{name: name for name in ("torch", "transformers", "peft", "accelerate")}}
+    for name, distribution in {**distributions, "numpy": "numpy"}.items():
+        try:
+            found[name] = version(distribution)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """The processor's model and how many cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {"cpu": models[0] if models else platform.processor() or platform.machine(), "cores": cores}
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Timing(BaseModel):
+    """How long a run took. A sample is a clip trained on, an answer a query of the test split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train_seconds: float
+    train_samples_per_second: float
+    evaluation_seconds: float
+    evaluation_answers_per_second: float
+
+
+class Results(BaseModel):
+    """The figures of one run: one experiment, one seed.
+
+    `identity` and `inputs` say what was run on what; `components` is the resolved experiment; `selected_on` names the
+    split and metric that chose the checkpoint, None where the last one is kept. A metric is None where it is undefined.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str
+    seed: int
+    identity: str
+    inputs: str
+    components: dict[str, Any]
+    description: str = ""
+    protocol: str
+    split: str
+    selected_on: str | None = None
+    headline: str
+    metrics: dict[str, float | None]
+    expected: dict[str, float] = Field(default_factory=dict)
+    usage: dict[str, str] = Field(default_factory=dict)
+    timing: Timing
+    trainable_parameters: int
+    total_parameters: int
+    peak_memory_mb: float
+    updates: int
+    processes: int = 1
+    device: str | None = None
+    machine: dict[str, str | int] = Field(default_factory=machine)
+    versions: dict[str, str] = Field(default_factory=versions)
+    finished: str = Field(default_factory=now)
+
+    def uses(self, slot: str) -> str:
+        """The name of the component in a slot, several joined by `+`, '' where the slot is empty."""
+        entry = self.components.get(slot)
+        entries = entry if isinstance(entry, list) else [entry] if entry else []
+        return " + ".join(str(one["use"]) for one in entries)
+
+
+def load_results(folder: Path) -> Results:
+    """The results of a finished run folder; raises `CheckpointError` when there are none or they are damaged."""
+    path = Path(folder) / RESULTS
+    try:
+        return Results.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            "holds no finished run: it has no results.json",
+            where=str(folder),
+            hint="name a folder runs/<experiment>/<seed>",
+        ) from error
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise CheckpointError(
+            f"is damaged: {first}", where=str(path), hint="run the experiment again with `gad run --force`"
+        ) from error
+
+
+# --------------------------------------------------------------------------------------------------------- fingerprint
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """A short hash of a run's input files; folders count with all they hold.
+
+    A file of up to 8 MiB is known by its content, a larger one by its size and time of change.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(inner for file in files for inner in _files_in(Path(file))):
+        digest.update(f"{path}\0{_mark(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _files_in(path: Path) -> list[Path]:
+    """A file, or the files in a folder; LMDB rewrites its lock file whenever somebody reads."""
+    if not path.is_dir():
+        return [path]
+    return [inner for inner in path.rglob("*") if inner.is_file() and inner.name != "lock.mdb"]
+
+
+def _mark(path: Path) -> str:
+    if not path.exists():
+        return "missing"
+    status = path.stat()
+    if status.st_size <= SMALL:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+# ----------------------------------------------------------------------------------------------------------------- log
+
+
+class Log:
+    """`log.jsonl`: one JSON object a line, appended as training goes; only the process that `writes` touches it."""
+
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
+
+    def train(
+        self,
+        step: int,
+        epoch: int,
+        losses: Mapping[str, float],
+        *,
+        learning_rate: float,
+        gradient_norm: float,
+        samples_per_second: float,
+    ) -> None:
+        """One update."""
+        self._append({
+            "kind": "train", "step": step, "epoch": epoch, "losses": dict(losses), "learning_rate": learning_rate,
+            "gradient_norm": gradient_norm, "samples_per_second": samples_per_second,
+        })  # fmt: skip
+
+    def evaluation(self, step: int, epoch: int, split: str, metrics: Mapping[str, float]) -> None:
+        """One evaluation during training."""
+        self._append({"kind": "evaluation", "step": step, "epoch": epoch, "split": split, "metrics": dict(metrics)})
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All whole lines, oldest first. A last line that a kill has torn is left out.
+
+        Raises `CheckpointError` when a line before the last is damaged.
+        """
+        if not self.path.exists():
+            return []
+        texts = self.path.read_bytes().split(b"\n")
+        whole = texts[:-1]  # what follows the last line end was never finished
+        return [self._read(number, text) for number, text in enumerate(whole, start=1) if text.strip()]
+
+    def cut(self, step: int) -> None:
+        """Drops what was logged after `step`, and a torn last line: a resumed training writes it again."""
+        if self.writes and self.path.exists():
+            kept = [json.dumps(line, ensure_ascii=False) + "\n" for line in self.lines() if line["step"] <= step]
+            write_text(self.path, "".join(kept))
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        if self.writes:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(plain(line), ensure_ascii=False, allow_nan=False) + "\n")
+
+    def _read(self, number: int, text: bytes) -> dict[str, Any]:
+        try:
+            line = json.loads(text)
+            line["step"], line["kind"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(
+                f"is damaged: {error!r}", where=f"{self.path}:{number}", hint="remove the line, or run with --force"
+            ) from error
+        return line
+
+
+# ---------------------------------------------------------------------------------------------------------- run folder
+
+
+class RunFolder:
+    """`root/<experiment>/<seed>/`."""
+
+    def __init__(self, root: Path, experiment: str, seed: int) -> None:
+        self.path = Path(root) / experiment / str(seed)
+        self.log = self.path / LOG
+
+    def checkpoint(self, which: str) -> Path:
+        """The folder of the `best` or `last` checkpoint."""
+        return self.path / "checkpoints" / which
+
+    def finished(self, identity: str, inputs: str) -> Results | None:
+        """The results, if the run is finished and neither its options nor its inputs have changed since.
+
+        Raises `CheckpointError` when the results are damaged.
+        """
+        if not (self.path / RESULTS).exists():
+            return None
+        results = load_results(self.path)
+        return results if (results.identity, results.inputs) == (identity, inputs) else None
+
+    def prepare(self, experiment: Experiment, identity: str, inputs: str, *, fresh: bool = False) -> None:
+        """Makes the folder ready to start or to go on.
+
+        An interrupted run of the same experiment on the same inputs keeps its log and resume points; of anything else,
+        or with `fresh`, the old run is removed.
+        """
+        state = {"identity": identity, "inputs": inputs}
+        resumes = any(self.path.glob("resume-*")) and not (self.path / RESULTS).exists() and self._state() == state
+        if self.path.exists() and (fresh or not resumes):
+            shutil.rmtree(self.path)
+        write_text(self.path / REGISTRY, resolved_registry(experiment))
+        write_json(self.path / STATE, state)
+
+    def _state(self) -> Any:
+        """What the run in the folder was started with; None where that cannot be told."""
+        try:
+            return json.loads((self.path / STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def write_results(self, results: Results) -> None:
+        """Says that the run is finished."""
+        write_json(self.path / RESULTS, results.model_dump(mode="json"))
+
+    def write_predictions(self, predictions: Predictions) -> None:
+        """Every answer with its scores."""
+        save_predictions(predictions, self.path / PREDICTIONS)
+
+    def write_pictures(self, predictions: Predictions, corpus: Corpus, lines: list[dict[str, Any]]) -> None:
+        """Learning curves, a confusion matrix a relation and, for streams, timelines."""
+        from gad_core.report import pictures
+
+        pictures(predictions, corpus, lines, self.path)
+
+
+def resolved_registry(experiment: Experiment) -> str:
+    """A registry file that holds this experiment alone, every default written out."""
+    resolved = experiment.resolved()
+    name = experiment.name
+    sections = {"dataset": "datasets", "backbone": "backbones", "head": "heads", "labels": "labels"}
+    file: dict[str, Any] = {"version": 1}
+    uses: dict[str, Any] = {}
+    for slot, section in sections.items():
+        if resolved[slot]:
+            file[section] = {resolved[slot]["use"]: resolved[slot]}
+            uses[slot] = resolved[slot]["use"]
+    if resolved["auxiliary"]:
+        entries = {f"{task['use']}-{number}": task for number, task in enumerate(resolved["auxiliary"], start=1)}
+        file["auxiliaries"], uses["auxiliary"] = entries, list(entries)
+    file["training"], uses["training"] = {"recipe": resolved["training"]}, "recipe"
+    texts = {"description": experiment.description, "expected": dict(experiment.expected)}
+    uses |= {"seeds": list(experiment.seeds), **{key: value for key, value in texts.items() if value}}
+    file["experiments"] = {name: uses}
+    return yaml.safe_dump(plain(file), sort_keys=False, allow_unicode=True, width=120)
+
+
+# --------------------------------------------------------------------------------------------------------- predictions
+
+
+def save_predictions(predictions: Predictions, path: Path) -> None:
+    """Writes predictions as compressed arrays; scores are float32, texts are fixed-width unicode (no pickle)."""
+    texts = {key: np.array(getattr(predictions, key), dtype=np.str_) for key in ("uids", "recordings", "asks")}
+    with writing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file, **texts, frames=predictions.frames, truth=predictions.truth,
+            scores=predictions.scores.astype(np.float32),
+        )  # fmt: skip
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Reads predictions; raises `CheckpointError` when the file is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            texts = {key: tuple(file[key].tolist()) for key in ("uids", "recordings", "asks")}
+            return Predictions(**texts, frames=file["frames"], truth=file["truth"], scores=file["scores"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"cannot be read: {error}", where=str(path), hint=RUN_AGAIN) from error
