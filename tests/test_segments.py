@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from gad_segments.annotations import COLUMNS
 from gad_segments.corpus import frames_between, make_corpus
 from gad_segments.plugin import Segments
 from hypothesis import given
@@ -104,6 +107,12 @@ def test_a_segment_holds_the_frames_whose_centre_it_holds(start: float, duration
 def test_times_on_the_grid_of_frames_come_back(cuts: list[int], fps: int) -> None:
     for first, stop in itertools.pairwise(cuts):
         assert frames_between(first / fps, stop / fps, fps) == range(first, stop)
+
+
+def test_half_frames_are_exact_whatever_floating_point_makes_of_them() -> None:
+    for fps in (15, 29.97, 30):
+        for frame in range(3000):
+            assert frames_between((frame + 0.5) / fps, (frame + 5.5) / fps, fps) == range(frame, frame + 5)
 
 
 # ------------------------------------------------------------------------------------------------------- corpora
@@ -306,6 +315,14 @@ def test_all_bad_rows_are_told_at_once(opened: Open) -> None:
     assert "mine.csv:7" in str(caught.value)
 
 
+def test_every_segment_inside_a_longer_one_is_told(opened: Open) -> None:
+    text = swapped("1.5,4.0", "2.0,2.2").replace("0.5,1.5", "0.5,5.0") + "two,3.0,4.0,wash cup,train,soup\n"
+    with pytest.raises(DataError) as caught:
+        opened(text, mode="stream")
+    assert "mine.csv:5" in str(caught.value)
+    assert "mine.csv:10" in str(caught.value)
+
+
 def test_all_unknown_recordings_are_told_at_once(opened: Open) -> None:
     with pytest.raises(DataError, match=r"2 of 4 recordings .* three \(line 6\), four \(line 8\)"):
         opened(store=Store(recordings="one two"))
@@ -394,3 +411,21 @@ def test_a_real_stream_comes_back_frame_by_frame(shared: Path, tmp_path: Path) -
         found.setdefault(sample.clip.recording, []).append(sample.queries[0].relations["current"][0].index)
     assert len(found) == 19
     assert all(np.array_equal(found[recording], truth[recording]) for recording in found)
+
+
+# ----------------------------------------------------------------------------------------------------- documentation
+
+
+def test_the_page_on_own_data_is_right() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "own-data.md").read_text()
+    blocks = dict(re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL))
+    datasets = yaml.safe_load(blocks["yaml"])["datasets"]
+    for options in datasets.values():
+        assert options.pop("use") == Segments.name
+        Segments(**options)
+    header, *rows = blocks["csv"].splitlines()
+    assert header.split(",") == list(COLUMNS)
+    assert len(rows) == 3
+    for column, names in COLUMNS.items():
+        line = next(line for line in page.splitlines() if line.startswith(f"| `{column}` |"))
+        assert all(f"`{name}`" in line for name in names)

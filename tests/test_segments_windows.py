@@ -76,6 +76,7 @@ def test_training_windows_are_a_function_of_seed_epoch_and_recording(
 def test_the_phase_changes_with_epoch_seed_and_recording_and_covers_the_stride() -> None:
     draws = {phase(1000, 32, seed=0, epoch=epoch, recording="a") for epoch in range(400)}
     assert draws == set(range(32))
+    assert {phase(3, 32, seed=0, epoch=epoch, recording="a") for epoch in range(60)} == {0, 1, 2}
     other = [phase(1000, 32, seed=1, epoch=epoch, recording="a") for epoch in range(20)]
     third = [phase(1000, 32, seed=0, epoch=epoch, recording="b") for epoch in range(20)]
     assert other != third
