@@ -1,0 +1,239 @@
+"""Results side by side: one line an experiment, mean ± sample standard deviation over its seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gad_core.files import write_text
+from gad_core.results import Results
+
+SHOWN = 5
+"""Metrics in the printed tables, the headline first; the CSV has all."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The mean of `count` values and their sample standard deviation, None for a single one."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure | None:
+        """None where there is no value at all."""
+        if not values:
+            return None
+        return cls(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+    def written(self, digits: int) -> str:
+        """`71.2 ± 0.4`, `71.2 ± –` for one seed."""
+        spread = "–" if self.deviation is None else f"{self.deviation:.{digits}f}"
+        return f"{self.mean:.{digits}f} ± {spread}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One experiment in a comparison; `metrics` lack what no seed defines."""
+
+    experiment: str
+    head: str
+    labels: str
+    auxiliary: str
+    dataset: str
+    protocol: str
+    headline: str
+    seeds: tuple[int, ...]
+    metrics: Mapping[str, Figure]
+    expected: Mapping[str, float]
+    train_speed: Figure
+    evaluation_speed: Figure
+    trainable: int
+    memory: float
+    usage: Mapping[str, str]
+
+    @classmethod
+    def of(cls, runs: Sequence[Results]) -> Line:
+        """The runs of one experiment that differ in the seed."""
+        first = runs[0]
+        names = dict.fromkeys(name for run in runs for name in run.metrics)
+        figures = {
+            name: Figure.of([value for run in runs if (value := run.metrics.get(name)) is not None]) for name in names
+        }
+        train = Figure.of([run.timing.train_samples_per_second for run in runs])
+        evaluation = Figure.of([run.timing.evaluation_answers_per_second for run in runs])
+        assert train is not None and evaluation is not None
+        return cls(
+            experiment=first.experiment, head=first.uses("head"), labels=first.uses("labels"),
+            auxiliary=first.uses("auxiliary"), dataset=first.uses("dataset"), protocol=first.protocol,
+            headline=first.headline, seeds=tuple(run.seed for run in runs),
+            metrics={name: figure for name, figure in figures.items() if figure}, expected=first.expected,
+            train_speed=train, evaluation_speed=evaluation, trainable=first.trainable_parameters,
+            memory=max(run.peak_memory_mb for run in runs), usage=first.usage,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Experiments side by side; `metrics` are the names of the metrics to show, the headline first."""
+
+    lines: tuple[Line, ...]
+    metrics: tuple[str, ...]
+
+    @classmethod
+    def of(cls, results: Sequence[Results], metrics: Sequence[str] = ()) -> Comparison:
+        """Groups runs by experiment, in order of first appearance.
+
+        Without `metrics`, the headlines and the published metrics come first, then others up to `SHOWN`.
+        """
+        groups: dict[str, list[Results]] = {}
+        for run in results:
+            groups.setdefault(run.experiment, []).append(run)
+        lines = tuple(map(Line.of, groups.values()))
+        wanted = dict.fromkeys([line.headline for line in lines] + [name for line in lines for name in line.expected])
+        others = dict.fromkeys(name for line in lines for name in line.metrics)
+        chosen = [*wanted, *(name for name in others if name not in wanted)][: max(SHOWN, len(wanted))]
+        return cls(lines, tuple(metrics or chosen))
+
+    def best(self, metric: str) -> frozenset[str]:
+        """The experiments with the highest mean among several that were measured alike; none where they were not.
+
+        A score is comparable within one dataset and protocol only.
+        """
+        measured = [line for line in self.lines if metric in line.metrics]
+        if len(measured) < 2 or len({(line.dataset, line.protocol) for line in measured}) > 1:
+            return frozenset()
+        top = max(round(line.metrics[metric].mean, 2) for line in measured)
+        return frozenset(line.experiment for line in measured if round(line.metrics[metric].mean, 2) == top)
+
+    def header(self) -> list[str]:
+        """The names of the columns."""
+        ends = ["train samples/s", "answers/s", "trainable", "peak MB", "protocol", "seeds"]
+        return ["experiment", "head", "labels", "auxiliary", *self.metrics, *ends]
+
+    def rows(self, bold: Callable[[str], str], plain: Callable[[str], str] = str) -> list[list[str]]:
+        """The cells as text; `bold` marks the best, `plain` escapes what is not a number of ours."""
+        return [self._row(line, bold, plain) for line in self.lines]
+
+    def _row(self, line: Line, bold: Callable[[str], str], plain: Callable[[str], str]) -> list[str]:
+        names = [line.experiment, line.head, line.labels or "–", line.auxiliary or "–"]
+        cells = [self._score(line, metric, bold, plain) for metric in self.metrics]
+        speeds = [significant(line.train_speed.mean), significant(line.evaluation_speed.mean)]
+        sizes = [short_count(line.trainable), f"{line.memory:.0f}"]
+        return [*map(plain, names), *cells, *map(plain, [*speeds, *sizes, line.protocol, str(len(line.seeds))])]
+
+    def _score(self, line: Line, metric: str, bold: Callable[[str], str], plain: Callable[[str], str]) -> str:
+        figure = line.metrics.get(metric)
+        text = plain(figure.written(2)) if figure else "–"
+        if figure and line.experiment in self.best(metric):
+            text = bold(text)
+        return text + plain(f" (published {line.expected[metric]:g})") if metric in line.expected else text
+
+    def notes(self) -> list[str]:
+        """What must be read with the numbers."""
+        synthetic = [line.experiment for line in self.lines if "synthetic" in " ".join(line.usage.values()).lower()]
+        notes = []
+        if synthetic:
+            which = "all experiments" if len(synthetic) == len(self.lines) else ", ".join(synthetic)
+            notes.append(f"Synthetic data ({which}): the numbers say nothing about real video.")
+        if len({line.protocol for line in self.lines}) > 1:
+            notes.append("The protocols differ: their scores are different measurements.")
+        if any(len(line.seeds) > 1 for line in self.lines):
+            notes.append("Mean ± sample standard deviation over the seeds; the best of a column is bold.")
+        return notes
+
+
+def significant(value: float) -> str:
+    """A speed with three significant digits, never in exponents."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def short_count(count: int) -> str:
+    """`98.7M`, `12.3k`, `640`."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
+
+
+# ----------------------------------------------------------------------------------------------------------- renderers
+
+
+def terminal(comparison: Comparison, console: Console) -> None:
+    """Prints the table; columns that are empty everywhere are left out to save width."""
+    header, rows = comparison.header(), comparison.rows(lambda text: f"[bold green]{text}[/]", escape)
+    kept = [column for column in range(len(header)) if any(row[column] != "–" for row in rows)]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    words = {"experiment", "head", "labels", "auxiliary", "protocol"}
+    for column in kept:
+        table.add_column(header[column], justify="left" if header[column] in words else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[column] for column in kept))
+    console.print(table)
+    for note in comparison.notes():
+        console.print(note, style="dim", highlight=False, markup=False)
+
+
+def markdown(comparison: Comparison) -> str:
+    """A GitHub table with its notes."""
+    header, piped = comparison.header(), lambda text: text.replace("|", "\\|")
+    lines = ["| " + " | ".join(map(piped, header)) + " |", "|" + " --- |" * 4 + " ---: |" * (len(header) - 4)]
+    rows = comparison.rows(lambda text: f"**{text}**", piped)
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*lines, *(f"\n{note}" for note in comparison.notes())]) + "\n"
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Every metric in full precision: mean, standard deviation and published number in columns of their own."""
+    metrics = list(dict.fromkeys(name for line in comparison.lines for name in [*line.metrics, *line.expected]))
+    published = [name for name in metrics if any(name in line.expected for line in comparison.lines)]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = ["experiment", "dataset", "head", "labels", "auxiliary", "protocol", "seeds"]
+    scores = [column for name in metrics for column in (name, f"{name} std")]
+    sizes = ["train samples/s", "answers/s", "trainable parameters", "peak memory MB", "notes"]
+    writer.writerow([*names, *scores, *(f"{name} published" for name in published), *sizes])
+    for line in comparison.lines:
+        figures = [line.metrics.get(name) for name in metrics]
+        values = [value for figure in figures for value in ((figure.mean, figure.deviation) if figure else ("", ""))]
+        seeds = " ".join(map(str, line.seeds))
+        writer.writerow([
+            line.experiment, line.dataset, line.head, line.labels, line.auxiliary, line.protocol, seeds, *values,
+            *(line.expected.get(name, "") for name in published), line.train_speed.mean, line.evaluation_speed.mean,
+            line.trainable, line.memory, "; ".join(f"{key}: {value}" for key, value in line.usage.items()),
+        ])  # fmt: skip
+    return file.getvalue()
+
+
+def latex(comparison: Comparison) -> str:
+    """A `tabular` for the booktabs package."""
+    header = comparison.header()
+    rows = comparison.rows(lambda text: f"\\textbf{{{text}}}", latex_escape)
+    lines = ["% needs \\usepackage{booktabs}", f"\\begin{{tabular}}{{llll{'r' * (len(header) - 4)}}}", "\\toprule"]
+    lines += [" & ".join(map(latex_escape, header)) + " \\\\", "\\midrule"]
+    lines += [" & ".join(cell.replace("–", "--") for cell in row) + " \\\\" for row in rows]
+    lines += ["\\bottomrule", "\\end{tabular}"]
+    notes = [latex_escape(note).replace("–", "--") for note in comparison.notes()]
+    return "\n".join(lines + [f"\\par\\smallskip{{\\footnotesize {note}}}" for note in notes]) + "\n"
+
+
+def latex_escape(text: str) -> str:
+    """Text that LaTeX prints as it stands; `±` and dashes become commands."""
+    special = {character: f"\\{character}" for character in "&%$#_{}"}
+    special |= {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$"}
+    return "".join(special.get(character, character) for character in text)
+
+
+def save_comparison(comparison: Comparison, root: Path, stem: str) -> None:
+    """Writes `<stem>.md`, `.csv` and `.tex` in the runs folder."""
+    for suffix, text in ((".md", markdown(comparison)), (".csv", as_csv(comparison)), (".tex", latex(comparison))):
+        write_text(root / f"{stem}{suffix}", text)
