@@ -250,7 +250,7 @@ class Trainer:
         value = self.observer.evaluated(self.place, epoch)
         if value is None:
             return
-        if self.place.best is None or value > self.place.best:
+        if not math.isnan(value) and (self.place.best is None or value > self.place.best):
             self.place.best, self.place.best_epoch, self.place.stale = value, epoch, 0
             self.observer.improved(self.place)
         else:

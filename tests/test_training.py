@@ -102,16 +102,11 @@ def test_an_interrupted_training_resumes_bit_equal(tmp_path: Path, stop_after: i
 
 @pytest.mark.parametrize("micro_batch", [1, 3])
 def test_accumulation_does_not_change_the_update(tmp_path: Path, micro_batch: int) -> None:
-    given = Experiment("test", Memory(dense=True), Tiny(), Gad(), Text(), (Goal(),), Training(epochs=1, batch=5))
-    divided = Experiment(
-        "test",
-        Memory(dense=True),
-        Tiny(),
-        Gad(),
-        Text(),
-        (Goal(),),
-        Training(epochs=1, batch=5, micro_batch=micro_batch),
-    )
+    def composed(**options: object) -> Experiment:
+        training = Training(epochs=1, batch=5, **options)  # type: ignore[arg-type]
+        return Experiment("test", Memory(dense=True), Tiny(), Gad(), Text(), (Goal(),), training)
+
+    given, divided = composed(), composed(micro_batch=micro_batch)
     whole, seen = train(given, tmp_path / "a")
     parts, seen_parts = train(divided, tmp_path / "b")
     for name, value in weights(whole).items():

@@ -21,7 +21,7 @@ PIECES = re.compile(r" ?\w+| ?[^\w\s]|\s+")
 
 
 class WordTokenizer:
-    """Words with the space before them, single marks, and runs of white space; unknown ones are spelt out by character."""
+    """Words with the space before them, single marks, white space; an unknown word is spelt out by character."""
 
     def __init__(self, texts: Sequence[str], spare: int = 64) -> None:
         words = sorted({piece for text in texts for piece in PIECES.findall(text)})
