@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from gad_core.lora_options import Lora
@@ -32,7 +32,7 @@ class CausalTransformer(Transformer):
         self.causal: Any = causal
         self.lora = lora
         self.hidden_size = self.causal.config.hidden_size
-        self.vocabulary = self.causal.get_input_embeddings().weight.shape[0]
+        self.vocabulary = cast(nn.Embedding, causal.get_input_embeddings()).num_embeddings
         if gradient_checkpointing:  # reentrant checkpoints lose the gradient where the input of a block needs none
             self.causal.activation_checkpointing_enable({"use_reentrant": False})
             self.causal.disable_input_require_grads()  # only reentrant ones need embeddings that pretend to be trained

@@ -135,7 +135,7 @@ def _write_record(place: Path, sums: dict[str, str]) -> None:
 
 
 def _replace(made: Path, place: Path) -> None:
-    """Moves a finished folder into place; whatever lay there goes."""
+    """Moves a finished folder into place; what lay there, damaged or of another version, goes."""
     if place.exists():
         old = Path(tempfile.mkdtemp(prefix=".old-", dir=place.parent))
         os.rename(place, old / place.name)
