@@ -313,7 +313,9 @@ def resolved_registry(experiment: Experiment) -> str:
 
 def save_predictions(predictions: Predictions, path: Path) -> None:
     """Writes predictions as compressed arrays; scores are float32, texts are fixed-width unicode (no pickle)."""
-    texts = {key: np.array(getattr(predictions, key), dtype=np.str_) for key in ("uids", "recordings", "asks")}
+    texts: dict[str, Any] = {
+        key: np.array(getattr(predictions, key), dtype=np.str_) for key in ("uids", "recordings", "asks")
+    }
     with writing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file, **texts, frames=predictions.frames, truth=predictions.truth,
@@ -324,7 +326,7 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
 def load_predictions(path: Path) -> Predictions:
     """Reads predictions; raises `CheckpointError` when the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             texts = {key: tuple(file[key].tolist()) for key in ("uids", "recordings", "asks")}
             return Predictions(**texts, frames=file["frames"], truth=file["truth"], scores=file["scores"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

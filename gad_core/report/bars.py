@@ -27,7 +27,10 @@ def bars(comparison: Comparison, path: Path) -> Path:
     notes = [note for note in comparison.notes() if not note.startswith("Mean")]
     seeds = max((len(line.seeds) for line in comparison.lines), default=1)
     what = f"mean and standard deviation of up to {seeds} seeds" if seeds > 1 else "one seed each"
-    figure.supxlabel("   ".join([what, *notes]), fontsize=8, color=MUTED, x=0.01, ha="left")
+    published = ["diamond: published"] if any(line.expected for line in comparison.lines) else []
+    figure.supxlabel(
+        "; ".join([what, *published]) + ".  " + "  ".join(notes), fontsize=8, color=MUTED, x=0.01, ha="left"
+    )
     return save(figure, path)
 
 

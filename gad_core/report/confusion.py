@@ -50,8 +50,8 @@ def confusion(predictions: Predictions, space: LabelSpace, path: Path, *, title:
     titled(axes, what, f"{which}; {counts.sum():,} answers, {correct:.1%} correct")
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=28, pad=0.02, format=lambda share, _: f"{share:.0%}")
     bar.set_label("share of the true class", color=MUTED, fontsize=9)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(length=0, labelsize=8)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, labelsize=8, labelcolor=INK)
     return save(figure, path)
 
 

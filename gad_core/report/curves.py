@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from gad_core.report.style import INK, MUTED, PALETTE, bare, limits, make_figure, save, titled
 
@@ -75,5 +76,5 @@ def _evaluations(axes: Axes, split: str, metric: str, epochs: list[int], values:
     bare(axes)
     titled(axes, f"{metric} on {split}", f"best {values[best]:.2f} at epoch {epochs[best]}")
     axes.set_xlabel("epoch", color=MUTED)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(*limits(values, floor=0.0 if min(values) >= 0 else None))

@@ -16,7 +16,8 @@ from gad_core.files import writing
 
 DPI = 150
 INK, MUTED, GRID, BACKGROUND = "#22272e", "#667080", "#e4e7eb", "#dfe2e6"
-PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c6d1f", "#5b4b9a")
+SKY = "#56b4e9"
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", SKY, "#8c6d1f", "#5b4b9a")
 """Okabe and Ito's colours, told apart with every common colour blindness; their yellow and black are replaced."""
 
 
@@ -24,6 +25,9 @@ def make_figure(width: float, height: float) -> Figure:
     """A white figure of the given inches, drawn by Agg."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(w_pad=0.12, h_pad=0.1)
     return figure
 
 
@@ -48,8 +52,8 @@ def titled(axes: Axes, title: str, below: str = "") -> None:
 
 def colours(count: int) -> list[Any]:
     """`count` colours; beyond the palette the same hues come again, lighter and then darker."""
-    shades = [PALETTE, tuple(_mixed(hue, 1.0) for hue in PALETTE), tuple(_mixed(hue, 0.0) for hue in PALETTE)]
-    wheel = [shade for row in shades for shade in row]
+    lighter = [_mixed(hue, 1.0) for hue in PALETTE[1:] if hue != SKY]  # a lighter blue is the sky blue again
+    wheel = [*PALETTE, *lighter, *(_mixed(hue, 0.0) for hue in PALETTE)]
     if count <= len(wheel):
         return wheel[:count]
     return [matplotlib.colormaps["turbo"](position) for position in np.linspace(0.04, 0.96, count)]

@@ -16,6 +16,8 @@ from rich.table import Table
 from gad_core.files import write_text
 from gad_core.results import Results
 
+WORDS = 4
+"""The first columns name the experiment and its head, labels and auxiliary tasks."""
 SHOWN = 5
 """Metrics in the printed tables, the headline first; the CSV has all."""
 
@@ -112,8 +114,9 @@ class Comparison:
         measured = [line for line in self.lines if metric in line.metrics]
         if len(measured) < 2 or len({(line.dataset, line.protocol) for line in measured}) > 1:
             return frozenset()
-        top = max(round(line.metrics[metric].mean, 2) for line in measured)
-        return frozenset(line.experiment for line in measured if round(line.metrics[metric].mean, 2) == top)
+        means = {line.experiment: round(line.metrics[metric].mean, 2) for line in measured}
+        best = frozenset(name for name, mean in means.items() if mean == max(means.values()))
+        return best if len(best) < len(means) else frozenset()  # where all are equal, none is best
 
     def header(self) -> list[str]:
         """The names of the columns."""
@@ -169,24 +172,42 @@ def short_count(count: int) -> str:
 
 
 def terminal(comparison: Comparison, console: Console) -> None:
-    """Prints the table; columns that are empty everywhere are left out to save width."""
-    header, rows = comparison.header(), comparison.rows(lambda text: f"[bold green]{text}[/]", escape)
-    kept = [column for column in range(len(header)) if any(row[column] != "–" for row in rows)]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    words = {"experiment", "head", "labels", "auxiliary", "protocol"}
+    """Prints one table where the terminal is wide enough, otherwise what was run, its scores and what they took."""
+    header = comparison.header()
+    rows = [
+        [cell.replace(" ± ", "±").replace(" (published ", "\n(").replace(" ", "\N{NO-BREAK SPACE}") for cell in row]
+        for row in comparison.rows(lambda text: f"[bold green]{text}[/bold green]", escape)
+    ]
+    scores = range(WORDS, WORDS + len(comparison.metrics))
+    named = [*range(WORDS), len(header) - 2, len(header) - 1]
+    costs = range(scores.stop, len(header) - 2)
+    whole = _printed(header, rows, range(len(header)))
+    fits = console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width
+    tables = [whole] if fits else [_printed(header, rows, columns) for columns in (named, [0, *scores], [0, *costs])]
+    for table in tables:
+        console.print(table)
+        console.print()
+    published = ["In parentheses: the published number."] if any(line.expected for line in comparison.lines) else []
+    for note in published + comparison.notes():
+        console.print(note, style="dim", highlight=False, markup=False)
+
+
+def _printed(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[int]) -> Table:
+    """Some columns as a table; those that are empty everywhere are left out to save width."""
+    kept = [column for column in columns if any(row[column] != "–" for row in rows)]
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in kept:
-        table.add_column(header[column], justify="left" if header[column] in words else "right", overflow="fold")
+        words = column < WORDS or header[column] == "protocol"
+        table.add_column(header[column], justify="left" if words else "right", overflow="fold")
     for row in rows:
         table.add_row(*(row[column] for column in kept))
-    console.print(table)
-    for note in comparison.notes():
-        console.print(note, style="dim", highlight=False, markup=False)
+    return table
 
 
 def markdown(comparison: Comparison) -> str:
     """A GitHub table with its notes."""
     header, piped = comparison.header(), lambda text: text.replace("|", "\\|")
-    lines = ["| " + " | ".join(map(piped, header)) + " |", "|" + " --- |" * 4 + " ---: |" * (len(header) - 4)]
+    lines = ["| " + " | ".join(map(piped, header)) + " |", "|" + " --- |" * WORDS + " ---: |" * (len(header) - WORDS)]
     rows = comparison.rows(lambda text: f"**{text}**", piped)
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([*lines, *(f"\n{note}" for note in comparison.notes())]) + "\n"
@@ -218,7 +239,8 @@ def latex(comparison: Comparison) -> str:
     """A `tabular` for the booktabs package."""
     header = comparison.header()
     rows = comparison.rows(lambda text: f"\\textbf{{{text}}}", latex_escape)
-    lines = ["% needs \\usepackage{booktabs}", f"\\begin{{tabular}}{{llll{'r' * (len(header) - 4)}}}", "\\toprule"]
+    columns = "l" * WORDS + "r" * (len(header) - WORDS)
+    lines = ["% needs \\usepackage{booktabs}", f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
     lines += [" & ".join(map(latex_escape, header)) + " \\\\", "\\midrule"]
     lines += [" & ".join(cell.replace("–", "--") for cell in row) + " \\\\" for row in rows]
     lines += ["\\bottomrule", "\\end{tabular}"]
