@@ -216,7 +216,13 @@ def test_colours_differ() -> None:
 def test_the_pictures_of_a_run_follow_its_protocol(tmp_path: Path) -> None:
     features = SimpleNamespace(fps=10.0)
     for protocol, expected in (("clips", {"curves", "confusion-current"}), ("dense", {"timeline-current"})):
-        corpus = SimpleNamespace(spaces={"current": space(5)}, protocol=protocol, headline="map", features=features)
+        corpus = SimpleNamespace(
+            spaces={"current": space(5)},
+            protocol=protocol,
+            headline="map",
+            features=features,
+            usage={"data": "synthetic"},
+        )
         written = pictures(stream(5, 60, 1), cast(Corpus, corpus), LOG, tmp_path / protocol)
         assert expected <= {path.stem for path in written} and all(path.exists() for path in written)
         assert ("timeline-current" in {path.stem for path in written}) is (protocol == "dense")

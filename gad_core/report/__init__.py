@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from gad_core.contracts import Corpus
-from gad_core.report.table import Comparison, save_comparison, terminal
+from gad_core.report.table import Comparison, save_comparison, synthetic, terminal
 from gad_core.results import Results
 from gad_core.values import Predictions
 
@@ -44,12 +44,13 @@ def pictures(predictions: Predictions, corpus: Corpus, lines: Sequence[Mapping[s
     from gad_core.report.curves import curves
     from gad_core.report.timeline import timelines
 
-    written = [curves(lines, folder / "curves.png", metric=corpus.headline)] if lines else []
+    note = "synthetic data" if synthetic(corpus.usage) else ""
+    written = [curves(lines, folder / "curves.png", metric=corpus.headline, note=note)] if lines else []
     for relation in dict.fromkeys(predictions.asks):
         rows, space = predictions.of(relation), corpus.spaces[relation]
         if (rows.truth >= 0).any():
-            written.append(confusion(rows, space, folder / f"confusion-{relation}.png", title=relation))
+            written.append(confusion(rows, space, folder / f"confusion-{relation}.png", title=relation, note=note))
         if corpus.protocol in STREAMS:
             path = folder / f"timeline-{relation}.png"
-            written.append(timelines(rows, space, corpus.features.fps, path))
+            written.append(timelines(rows, space, corpus.features.fps, path, note=note))
     return written

@@ -28,7 +28,9 @@ def most_confused(counts: np.ndarray, limit: int = MOST) -> np.ndarray:
     return np.sort(np.argsort(-errors, kind="stable")[:limit])
 
 
-def confusion(predictions: Predictions, space: LabelSpace, path: Path, *, title: str = "", most: int = MOST) -> Path:
+def confusion(
+    predictions: Predictions, space: LabelSpace, path: Path, *, title: str = "", most: int = MOST, note: str = ""
+) -> Path:
     """Draws counts over shades of each row's share; of more than `most` classes the most confused ones alone.
 
     The shares are of all answers to a true class, those outside the picture included.
@@ -52,7 +54,7 @@ def confusion(predictions: Predictions, space: LabelSpace, path: Path, *, title:
     bar.set_label("share of the true class", color=MUTED, fontsize=9)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=8, labelcolor=INK)
-    return save(figure, path)
+    return save(figure, path, note)
 
 
 def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:

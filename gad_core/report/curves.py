@@ -15,7 +15,7 @@ from gad_core.report.style import INK, MUTED, PALETTE, bare, limits, make_figure
 Lines = Sequence[Mapping[str, Any]]
 
 
-def curves(lines: Lines, path: Path, *, metric: str | None = None) -> Path:
+def curves(lines: Lines, path: Path, *, metric: str | None = None, note: str = "") -> Path:
     """Draws the lines of a log; `metric` is the one to show, the first of the evaluations unless given.
 
     Without an evaluation the losses stand alone.
@@ -27,7 +27,7 @@ def curves(lines: Lines, path: Path, *, metric: str | None = None) -> Path:
     _losses(panels[0], trained)
     if evaluated:
         _evaluations(panels[1], *evaluated)
-    return save(figure, path)
+    return save(figure, path, note)
 
 
 def smoothed(values: np.ndarray, width: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from gad_core.files import writing
 
@@ -23,11 +24,10 @@ PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", SKY, "#8c6d1f"
 
 def make_figure(width: float, height: float) -> Figure:
     """A white figure of the given inches, drawn by Agg."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    figure = Figure(
+        figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1), facecolor="white"
+    )
     FigureCanvasAgg(figure)
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(w_pad=0.12, h_pad=0.1)
     return figure
 
 
@@ -76,8 +76,9 @@ def limits(values: Sequence[float], *, floor: float | None = None) -> tuple[floa
     return (low - air if floor is None else max(floor, low - air)), high + air
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Writes the picture whole or not at all."""
+def save(figure: Figure, path: Path, note: str = "") -> Path:
+    """Writes the picture whole or not at all; `note` stands in its upper right corner."""
+    figure.text(0.985, 1 - 0.12 / figure.get_figheight(), note, ha="right", va="top", fontsize=8, color=MUTED)
     with writing(path) as temporary:
         figure.savefig(temporary, format="png", facecolor="white")
     return path

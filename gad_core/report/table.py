@@ -143,16 +143,21 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What must be read with the numbers."""
-        synthetic = [line.experiment for line in self.lines if "synthetic" in " ".join(line.usage.values()).lower()]
+        made_up = [line.experiment for line in self.lines if synthetic(line.usage)]
         notes = []
-        if synthetic:
-            which = "all experiments" if len(synthetic) == len(self.lines) else ", ".join(synthetic)
+        if made_up:
+            which = "all experiments" if len(made_up) == len(self.lines) else ", ".join(made_up)
             notes.append(f"Synthetic data ({which}): the numbers say nothing about real video.")
         if len({line.protocol for line in self.lines}) > 1:
             notes.append("The protocols differ: their scores are different measurements.")
         if any(len(line.seeds) > 1 for line in self.lines):
             notes.append("Mean ± sample standard deviation over the seeds; the best of a column is bold.")
         return notes
+
+
+def synthetic(usage: Mapping[str, str]) -> bool:
+    """Whether a dataset says of itself that its data is made up."""
+    return "synthetic" in " ".join(usage.values()).lower()
 
 
 def significant(value: float) -> str:

@@ -17,7 +17,9 @@ from gad_core.values import LabelSpace, Predictions
 TRUTH, ANSWER = 1, 0
 
 
-def timelines(predictions: Predictions, space: LabelSpace, fps: float, path: Path, *, limit: int = 6) -> Path:
+def timelines(
+    predictions: Predictions, space: LabelSpace, fps: float, path: Path, *, limit: int = 6, note: str = ""
+) -> Path:
     """Draws the first `limit` recordings, a pair of bars each; `fps` are feature frames a second."""
     recordings = list(islice(predictions.by_recording(), limit))
     seen = {int(index) for _, rows in recordings for index in (*rows.truth, *rows.predicted) if index >= 0}
@@ -37,7 +39,7 @@ def timelines(predictions: Predictions, space: LabelSpace, fps: float, path: Pat
         handles=[Patch(color=colour, label=shortened(space.labels[index], 34)) for index, colour in paint.items()],
         loc="outside lower center", ncols=columns, frameon=False, fontsize=9, labelcolor=INK, handlelength=1.1,
     )  # fmt: skip
-    return save(figure, path)
+    return save(figure, path, note)
 
 
 def stretches(frames: np.ndarray, classes: np.ndarray) -> Iterator[tuple[int, int, int]]:
