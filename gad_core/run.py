@@ -43,6 +43,7 @@ def run(
     if finished is not None:
         reporter.note(f"{experiment.name} seed {seed}: finished before and nothing has changed")
         return finished
+    accelerator.wait_for_everyone()  # nobody looks for a finished run in a folder that is being prepared
     if accelerator.is_main_process:
         folder.prepare(experiment, identity, inputs, fresh=force)
     accelerator.wait_for_everyone()
