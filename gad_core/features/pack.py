@@ -1,0 +1,178 @@
+"""Packing: folders of feature files become one store.
+
+The store grows under the name `<store>.partial`, a transaction a recording. A killed packing goes on where it was; the
+file takes its name when it is whole; a store whose sources have not changed is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import lmdb
+import numpy as np
+
+from gad_core.errors import FeatureError
+from gad_core.features.sources import Source
+from gad_core.features.store import HEADER, Entry, Header, checksum, read_header
+
+DONE = b"\x01"
+"""Before the name of a recording: the record of its packing, until the store is whole."""
+FIRST_MAP = 1 << 30
+"""Bytes the map starts with; it doubles when it is full."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """What to make of the sources. `tokens` splits [T, K·D] files; `dtype` is numpy's name of what is stored."""
+
+    fps: float
+    dtype: str = "float16"
+    tokens: int | None = None
+    extractor: str = ""
+    allow_nonfinite: bool = False
+
+
+def pack(
+    sources: Sequence[Source], out: Path, options: Packing, report: Callable[[int, int, str], None] = lambda *_: None
+) -> bool:
+    """Writes a store; returns whether there was anything to do. `report(done, total, recording)` follows the work.
+
+    Raises `FeatureError`, naming the file, for arrays of another width, wrong dimensions, or NaN and infinite values.
+    """
+    if _unchanged(out, sources, options):
+        return False
+    partial = out.with_name(out.name + ".partial")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    environment = lmdb.open(str(partial), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
+    try:
+        entries, shape = _resume(environment, sources, options)
+        for number, source in enumerate(sources, start=1):
+            if source.recording not in entries:
+                array = prepared(source, options)
+                shape = shape or (array.shape[1], array.shape[2])
+                _require_shape(array, shape, source)
+                data = array.tobytes()
+                entries[source.recording] = entry = Entry(len(array), checksum(data), source.stamp)
+                record = json.dumps([shape, asdict(options), asdict(entry)]).encode()
+                _put(environment, {source.recording.encode(): data, DONE + source.recording.encode(): record})
+            report(number, len(sources), source.recording)
+        assert shape is not None
+        _finish(environment, Header(options.dtype, *shape, options.fps, options.extractor, entries))
+    finally:
+        environment.close()
+    os.replace(partial, out)
+    partial.with_name(partial.name + "-lock").unlink(missing_ok=True)
+    return True
+
+
+def _require_shape(array: np.ndarray, shape: tuple[int, int], source: Source) -> None:
+    if array.shape[1:] != shape:
+        raise FeatureError(
+            f"has {array.shape[1]} tokens of width {array.shape[2]} a frame, the others {shape[0]} of {shape[1]}",
+            where=str(source.path),
+            hint="pack features of different extractors into different stores",
+        )
+
+
+def prepared(source: Source, options: Packing) -> np.ndarray:
+    """The array of a source as it is stored: [T, K, D], contiguous. Raises `FeatureError` where it cannot be."""
+    array, where = source.read(), str(source.path)
+    if array.ndim == 2 and options.tokens:
+        if array.shape[1] % options.tokens:
+            raise FeatureError(f"width {array.shape[1]} is no multiple of {options.tokens} tokens", where=where)
+        array = array.reshape(len(array), options.tokens, -1)
+    elif array.ndim == 2:
+        array = array[:, None]
+    if array.ndim != 3 or 0 in array.shape:
+        raise FeatureError(
+            f"has shape {list(array.shape)}", where=where, hint="give [frames, width] or [frames, tokens, width]"
+        )
+    if options.tokens and array.shape[1] != options.tokens:
+        raise FeatureError(f"has {array.shape[1]} tokens a frame, --tokens says {options.tokens}", where=where)
+    if array.dtype.kind not in "fiu":
+        raise FeatureError(f"holds {array.dtype}, not numbers", where=where)
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(array, dtype=options.dtype)
+    finite = np.isfinite(stored).all(axis=(1, 2))
+    if not finite.all() and not options.allow_nonfinite:
+        overflow = bool(np.isfinite(array).all())
+        raise FeatureError(
+            f"{'values too large for ' + options.dtype if overflow else 'NaN or infinite values'} in "
+            f"{int((~finite).sum())} of {len(finite)} frames, the first at frame {int(finite.argmin())}",
+            where=where,
+            hint="use --dtype float32" if overflow else "repair the file, or pass --allow-nonfinite",
+        )
+    return stored
+
+
+def _put(environment: lmdb.Environment, values: Mapping[bytes, bytes]) -> None:
+    """Several values in one transaction; a full map grows."""
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                for key, data in values.items():
+                    transaction.put(key, data)
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()["map_size"])
+        except lmdb.BadValsizeError as error:
+            longest = environment.max_key_size() - len(DONE)
+            name = max(values, key=len).removeprefix(DONE).decode()
+            raise FeatureError(f"the name {name!r} is longer than {longest} bytes", hint="rename the file") from error
+
+
+def _done(environment: lmdb.Environment) -> dict[str, bytes]:
+    """The records of what has been packed, by recording."""
+    with environment.begin() as transaction, transaction.cursor() as cursor:
+        found: dict[str, bytes] = {}
+        if cursor.set_range(DONE):
+            for key, record in cursor:
+                if not key.startswith(DONE):
+                    break
+                found[key.removeprefix(DONE).decode()] = record
+        return found
+
+
+def _finish(environment: lmdb.Environment, header: Header) -> None:
+    """Replaces the records of the packing by the header, and removes recordings that are no longer named."""
+    surplus = [name for name in _done(environment) if name not in header.recordings]
+    _put(environment, {HEADER: header.encoded()})
+    with environment.begin(write=True) as transaction:
+        for name in [*header.recordings, *surplus]:
+            transaction.delete(DONE + name.encode())
+        for name in surplus:
+            transaction.delete(name.encode())
+    environment.sync(True)
+
+
+def _same_options(header: Header, options: Packing) -> bool:
+    return (header.dtype, header.fps, header.extractor) == (options.dtype, options.fps, options.extractor) and (
+        options.tokens in (None, header.tokens)
+    )
+
+
+def _resume(
+    environment: lmdb.Environment, sources: Sequence[Source], options: Packing
+) -> tuple[dict[str, Entry], tuple[int, int] | None]:
+    """What an interrupted packing with the same options has done of what has not changed since."""
+    stamps = {source.recording: source.stamp for source in sources}
+    done: dict[str, Entry] = {}
+    shape: tuple[int, int] | None = None
+    for name, record in _done(environment).items():
+        known, used, entry = json.loads(record)
+        if used == asdict(options) and stamps.get(name) == entry["source"]:
+            done[name] = Entry(**entry)
+            shape = (known[0], known[1])
+    return done, shape
+
+
+def _unchanged(out: Path, sources: Sequence[Source], options: Packing) -> bool:
+    if not out.exists():
+        return False
+    header = read_header(out)
+    known = {name: entry.source for name, entry in header.recordings.items()}
+    return _same_options(header, options) and known == {source.recording: source.stamp for source in sources}
