@@ -40,9 +40,8 @@ def predict(
       gad predict runs/my-gad/0 new.lmdb --recording P01_11 --start 12 --end 15.5 --top 3
       gad predict runs/my-stream/0 new.lmdb --stream --out answers.csv
     """
-    from gad_core.files import write_text
-
     from gad_core.features import FeatureStore
+    from gad_core.files import write_text
     from gad_core.loading import answers, clip_samples, load
 
     loaded, store = load(run), FeatureStore(features)

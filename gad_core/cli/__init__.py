@@ -1,0 +1,46 @@
+"""The command line: one verb, one file, one idea. Commands are imported when they are called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from gad_core import __version__
+from gad_core.errors import GadError
+
+COMMANDS = ("run", "check", "show", "plugins", "features", "evaluate", "predict", "score")
+"""Each is a command of the same name in a module of the same name."""
+
+
+class Verbs(click.Group):
+    """Imports a command only when it is asked for, and turns a `GadError` into a message and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(import_module(f"gad_core.cli.{cmd_name}"), cmd_name)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except GadError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("interrupted: run the same command again to go on", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gad")
+def main() -> None:
+    """Closed-set action understanding with language models: compose, train, compare."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

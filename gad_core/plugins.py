@@ -1,0 +1,147 @@
+"""Discovery: every installed distribution with an entry point in group `gad` may offer components.
+
+We go through the entry points ourselves: whatever one of them does wrong is noted and stops nobody else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+
+import pluggy
+
+from gad_core import hookspecs
+from gad_core.contracts import KINDS, PLUGIN_API, Component
+from gad_core.errors import PluginError
+from gad_core.hookspecs import GROUP, HOOKS
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One component and who offers it."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    component: type[Component]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin, or a part of one, that cannot be used, and why."""
+
+    entry_point: str
+    distribution: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """All that is installed."""
+
+    offers: tuple[Offer, ...]
+    broken: tuple[Broken, ...] = ()
+
+    def of(self, kind: str) -> list[Offer]:
+        """The offers of one kind (`head`, `dataset`, …)."""
+        return [offer for offer in self.offers if offer.kind == kind]
+
+    def find(self, kind: str, use: str) -> Offer:
+        """The component that `use` names, as `name` or `distribution:name`.
+
+        Raises `PluginError` when nobody offers it, with what broken plugins might have, or when several do.
+        """
+        distribution, _, name = use.rpartition(":")
+        found = [offer for offer in self.of(kind) if offer.name == name and distribution in ("", offer.distribution)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            providers = [f"{offer.distribution}:{name}" for offer in found]
+            raise PluginError(
+                f"several plugins offer the {kind} {name!r}: {', '.join(providers)}",
+                hint=f"choose one, for example `use: {providers[0]}`",
+            )
+        names = sorted({offer.name for offer in self.of(kind)})
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"installed are {', '.join(names) or 'none'}"
+        if self.broken:
+            culprits = "; ".join(f"{broken.distribution} {broken.version}: {broken.reason}" for broken in self.broken)
+            hint += f" (these plugins are broken and may offer it: {culprits})"
+        raise PluginError(f"there is no {kind} {use!r}", hint=hint)
+
+
+@lru_cache(maxsize=1)
+def installed() -> Plugins:
+    """Everything installed in this environment; found once a process."""
+    return discover(entry_points(group=GROUP))
+
+
+def discover(points: Iterable[EntryPoint]) -> Plugins:
+    """Imports the entry points one by one and asks each for its components."""
+    offers: list[Offer] = []
+    broken: list[Broken] = []
+    for point in sorted(points, key=lambda point: (_distribution(point), point.name)):
+        who = (_distribution(point), point.dist.version if point.dist else "")
+
+        def note(reason: str, point: EntryPoint = point, who: tuple[str, str] = who) -> None:
+            broken.append(Broken(point.name, *who, reason))
+
+        try:
+            module = point.load()
+        except Exception as error:  # whatever a guest's import raises is that guest's fault and nobody else's
+            note(f"cannot be imported: {type(error).__name__}: {error}")
+            continue
+        api = getattr(module, "PLUGIN_API", PLUGIN_API)
+        if api != PLUGIN_API:
+            note(f"was written for plugin API {api}, this gad has {PLUGIN_API}: update the older of the two")
+            continue
+        offers += [Offer(kind, component.name, *who, component) for kind, component in components_of(module, note)]
+    return Plugins(tuple(offers), tuple(broken))
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "unknown"
+
+
+def components_of(module: ModuleType, note: Callable[[str], None]) -> list[tuple[str, type[Component]]]:
+    """The (kind, component) pairs of a plugin module; what is wrong with any is told to `note`."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        note(f"has a faulty hook: {str(error).splitlines()[-1]}")
+        return []
+    found: list[tuple[str, type[Component]]] = []
+    for kind, hook in HOOKS.items():
+        try:
+            yielded = [component for answer in getattr(manager.hook, hook)() for component in answer]
+        except Exception as error:  # a raising hook loses its own components alone
+            note(f"hook {hook} raised {type(error).__name__}: {error}")
+            continue
+        for component in yielded:
+            fault = _fault(component, kind)
+            if fault:
+                note(f"hook {hook} yielded {component!r}: {fault}")
+            else:
+                found.append((kind, component))
+    return found
+
+
+def _fault(component: object, kind: str) -> str | None:
+    contract = KINDS[kind]
+    if not (isinstance(component, type) and issubclass(component, contract)):
+        return f"not a subclass of {contract.__name__}"
+    if inspect.isabstract(component):
+        return f"it lacks {', '.join(sorted(component.__abstractmethods__))}"
+    if not isinstance(getattr(component, "name", None), str) or not component.name or ":" in component.name:
+        return "it has no `name`, or one with a colon"
+    return None

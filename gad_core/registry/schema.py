@@ -1,0 +1,75 @@
+"""The sections of a registry file, before their entries are known."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Entry(BaseModel):
+    """A component: which one, and its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: Name = Field(description="name of an installed component, or `distribution:name`")
+
+
+class ExperimentEntry(BaseModel):
+    """Five components, by the names of their sections, and a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: Name = Field(description="entry of `datasets`")
+    backbone: Name = Field(description="entry of `backbones`")
+    head: Name = Field(description="entry of `heads`")
+    labels: Name | None = Field(None, description="entry of `labels`; needed by heads that write")
+    auxiliary: Name | tuple[Name, ...] | None = Field(
+        None, description="entry of `auxiliaries`, or several in the order in which they are written"
+    )
+    training: Name | None = Field(None, description="entry of `training`; the defaults unless given")
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field((0,), description="one run a seed")
+    description: str = Field("", description="what it is for; printed with the results")
+    expected: dict[str, float] = Field(default_factory=dict, description="published numbers, by metric")
+
+
+class SweepEntry(BaseModel):
+    """An experiment and what of it to vary: every combination of the values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: Name = Field(description="entry of `experiments`")
+    vary: dict[Name, Annotated[list[Any], Field(min_length=1)]] = Field(
+        min_length=1, description="a slot, or an option as `slot.option`, and its values"
+    )
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] | None = Field(None, description="instead of the base's")
+    description: str = Field("", description="what it asks")
+
+
+class File(BaseModel):
+    """A registry file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Annotated[int, Field(ge=1, le=1)] = Field(description="of this format: 1")
+    backbones: dict[Name, Entry] = Field(default_factory=dict, description="language models")
+    labels: dict[Name, Entry] = Field(default_factory=dict, description="label tokenizers")
+    heads: dict[Name, Entry] = Field(default_factory=dict, description="ways to read the answer")
+    auxiliaries: dict[Name, Entry] = Field(default_factory=dict, description="auxiliary tasks")
+    datasets: dict[Name, Entry] = Field(default_factory=dict, description="sources of samples")
+    training: dict[Name, dict[str, Any]] = Field(default_factory=dict, description="training recipes")
+    experiments: dict[Name, ExperimentEntry] = Field(default_factory=dict, description="what to run")
+    sweeps: dict[Name, SweepEntry] = Field(default_factory=dict, description="ablations")
+    default: tuple[Name, ...] = Field((), description="what `gad run` runs when nothing is named; all unless given")
+
+
+SECTIONS = {
+    "dataset": "datasets",
+    "backbone": "backbones",
+    "head": "heads",
+    "labels": "labels",
+    "auxiliary": "auxiliaries",
+}
+"""The section that holds the entries of each slot."""
