@@ -55,7 +55,7 @@ class Training(BaseModel):
         None, description="metric that picks the best checkpoint; the dataset's headline unless given"
     )
     keep: Literal["best", "last"] = Field(
-        "best", description="which checkpoint is scored at the end and kept as the result"
+        "last", description="which checkpoint is the result; the best is chosen on the split evaluated during training"
     )
     patience: PositiveInt | None = Field(None, description="stop after so many evaluations without a better one")
     evaluation_batch: PositiveInt | None = Field(

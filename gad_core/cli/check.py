@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from gad_core.experiment import Experiment
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -25,25 +27,25 @@ def check(file: Path) -> None:
     from gad_core import registry
 
     book = registry.load(file)
-    table = Table("experiment", "dataset", "backbone", "head", "labels", "auxiliary", "seeds", "needs")
-    for name, experiment in book.experiments.items():
-        missing = [path.name for path in experiment.dataset.files() if not path.exists()]
-        table.add_row(
-            name,
-            experiment.dataset.name,
-            experiment.backbone.name,
-            experiment.head.name,
-            experiment.labels.name if experiment.labels else "",
-            " + ".join(task.name for task in experiment.auxiliary),
-            " ".join(map(str, experiment.seeds)),
-            ", ".join(missing) + " (not there yet)" if missing else "",
-        )
     console = Console()
+    table = Table("experiment", "composition", "seeds", box=None, pad_edge=False)
+    for name, experiment in book.experiments.items():
+        if not any(name in sweep.experiments for sweep in book.sweeps.values()):
+            missing = [path for path in experiment.dataset.files() if not path.exists()]
+            needs = f"\nneeds {', '.join(path.name for path in missing)}, not there yet" if missing else ""
+            table.add_row(name, composition(experiment) + needs, " ".join(map(str, experiment.seeds)))
     console.print(table)
     for sweep in book.sweeps.values():
-        console.print(
-            f"sweep {sweep.name}: {len(sweep.experiments)} points, {len(sweep.skipped)} skipped", markup=False
-        )
+        points = f"{len(sweep.experiments)} points, {len(sweep.skipped)} skipped"
+        console.print(f"sweep {sweep.name}: {points}", markup=False, highlight=False)
         for skipped in sweep.skipped:
-            console.print(f"  skipped {skipped.point}: {skipped.reason}", markup=False, highlight=False)
-    console.print(f"{file} is right; `gad run {file}` runs {', '.join(book.default)}", markup=False, highlight=False)
+            console.print(f"  skipped {skipped.point}: {skipped.reason}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{file} is right. By default it runs {', '.join(book.default)}.", markup=False, highlight=False)
+
+
+def composition(experiment: Experiment) -> str:
+    """The components of an experiment in one line."""
+    parts = [experiment.dataset.name, experiment.backbone.name, experiment.head.name]
+    parts += [experiment.labels.name] if experiment.labels else []
+    parts += [f"{task.name} ({task.form})" for task in experiment.auxiliary]
+    return " · ".join(parts)

@@ -18,8 +18,8 @@ from gad_core.training_options import Phase, Training
 OPENING = """# Registry reference
 
 Made from the code by `make docs`; a test compares. A registry file is strict: unknown keys, repeated keys and names
-that lead nowhere are errors, and all of them are told at once. Relative paths are taken from the folder of the file. Numbers
-such as `1e-4` are numbers; `on`, `off`, `yes` and `no` are words.
+that lead nowhere are errors, and all of them are told at once. Relative paths are taken from the folder of the file.
+Numbers such as `1e-4` are numbers; `on`, `off`, `yes` and `no` are words.
 """
 
 

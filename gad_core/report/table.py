@@ -20,6 +20,8 @@ WORDS = 4
 """The first columns name the experiment and its head, labels and auxiliary tasks."""
 SHOWN = 5
 """Metrics in the printed tables, the headline first; the CSV has all."""
+LOWER_IS_BETTER = frozenset({"ece", "error_diversity", "detection_delay_s"})
+"""Metrics that measure something bad: the calibration error, the spread of the mistakes, the delay."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Comparison:
         return cls(lines, tuple(metrics or chosen))
 
     def best(self, metric: str) -> frozenset[str]:
-        """The experiments with the highest mean among several that were measured alike; none where they were not.
+        """The experiments with the best mean among several that were measured alike; none where they were not.
 
         A score is comparable within one dataset and protocol only.
         """
@@ -115,7 +117,8 @@ class Comparison:
         if len(measured) < 2 or len({(line.dataset, line.protocol) for line in measured}) > 1:
             return frozenset()
         means = {line.experiment: round(line.metrics[metric].mean, 2) for line in measured}
-        best = frozenset(name for name, mean in means.items() if mean == max(means.values()))
+        top = min(means.values()) if metric in LOWER_IS_BETTER else max(means.values())
+        best = frozenset(name for name, mean in means.items() if mean == top)
         return best if len(best) < len(means) else frozenset()  # where all are equal, none is best
 
     def header(self) -> list[str]:
