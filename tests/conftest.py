@@ -1,12 +1,19 @@
-"""What all tests share."""
+"""What all tests share: the real data beside the project, the profiles of the property tests."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 PROJECT = Path(__file__).resolve().parents[1]
+RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("quick", max_examples=60, derandomize=True, **RELAXED)
+settings.register_profile("thorough", max_examples=2000, print_blob=True, **RELAXED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture
@@ -16,3 +23,11 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real data beside the project")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many compositions the product test has tried, in this process."""
+    product = sys.modules.get("test_product")
+    if product is not None and product.COVERED:
+        parts = ", ".join(f"{count} {what}" for what, count in sorted(product.COVERED.items()))
+        terminalreporter.write_line(f"compositions: {parts}")
