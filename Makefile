@@ -25,4 +25,4 @@ thorough:
 	HYPOTHESIS_PROFILE=thorough .venv/bin/pytest --numprocesses 2
 
 docs:
-	.venv/bin/python -m gad_core.registry.reference --write
+	.venv/bin/python -m gad_core.registry.reference

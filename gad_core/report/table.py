@@ -20,6 +20,8 @@ WORDS = 4
 """The first columns name the experiment and its head, labels and auxiliary tasks."""
 SHOWN = 5
 """Metrics in the printed tables, the headline first; the CSV has all."""
+TELLING = ("segment_f1/0.10/macro", "point_f1/start/1s", "frame_accuracy", "frame_f1/balanced")
+"""What the field prints of a stream, of the many metrics it has."""
 LOWER_IS_BETTER = frozenset({"ece", "error_diversity", "detection_delay_s"})
 """Metrics that measure something bad: the calibration error, the spread of the mistakes, the delay."""
 
@@ -104,7 +106,8 @@ class Comparison:
             groups.setdefault(run.experiment, []).append(run)
         lines = tuple(map(Line.of, groups.values()))
         wanted = dict.fromkeys([line.headline for line in lines] + [name for line in lines for name in line.expected])
-        others = dict.fromkeys(name for line in lines for name in line.metrics)
+        others = dict.fromkeys([*TELLING, *(name for line in lines for name in line.metrics)])
+        others = {name: None for name in others if any(name in line.metrics for line in lines)}
         chosen = [*wanted, *(name for name in others if name not in wanted)][: max(SHOWN, len(wanted))]
         return cls(lines, tuple(metrics or chosen))
 
