@@ -19,7 +19,7 @@ from gad_core.sequence import Assembler, Batch
 from gad_core.values import Predictions, Sample, Stage
 
 
-class Batches(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class Batches(torch.utils.data.Dataset[Batch]):
     """Assembled batches by number; what worker processes run."""
 
     def __init__(

@@ -30,7 +30,7 @@ class Experiment:
     head: Head
     labels: LabelTokenizer | None = None
     auxiliary: tuple[AuxiliaryTask, ...] = ()
-    training: Training = field(default_factory=Training)
+    training: Training = field(default_factory=lambda: Training())
     seeds: tuple[int, ...] = (0,)
     description: str = ""
     expected: dict[str, float] = field(default_factory=dict)

@@ -53,6 +53,14 @@ class Plugins:
         """The offers of one kind (`head`, `dataset`, …)."""
         return [offer for offer in self.offers if offer.kind == kind]
 
+    def use(self, component: type[Component]) -> str:
+        """What `use:` says for a component: its name, behind its distribution where several offer that name."""
+        rivals = [
+            offer for offer in self.offers if offer.name == component.name and issubclass(component, KINDS[offer.kind])
+        ]
+        own = next((offer for offer in rivals if offer.component is component), None)
+        return f"{own.distribution}:{own.name}" if own and len(rivals) > 1 else component.name
+
     def find(self, kind: str, use: str) -> Offer:
         """The component that `use` names, as `name` or `distribution:name`.
 
@@ -95,7 +103,7 @@ def discover(points: Iterable[EntryPoint]) -> Plugins:
 
         try:
             module = point.load()
-        except Exception as error:  # whatever a guest's import raises is that guest's fault and nobody else's
+        except (Exception, SystemExit) as error:  # whatever a guest's import raises is nobody else's fault
             note(f"cannot be imported: {type(error).__name__}: {error}")
             continue
         api = getattr(module, "PLUGIN_API", PLUGIN_API)
@@ -103,7 +111,7 @@ def discover(points: Iterable[EntryPoint]) -> Plugins:
             note(f"was written for plugin API {api}, this gad has {PLUGIN_API}: update the older of the two")
             continue
         offers += [Offer(kind, component.name, *who, component) for kind, component in components_of(module, note)]
-    return Plugins(tuple(offers), tuple(broken))
+    return Plugins(tuple(dict.fromkeys(offers)), tuple(broken))
 
 
 def _distribution(point: EntryPoint) -> str:
@@ -116,17 +124,24 @@ def components_of(module: ModuleType, note: Callable[[str], None]) -> list[tuple
     manager.add_hookspecs(hookspecs)
     try:
         manager.register(module)
+    except pluggy.PluginValidationError as error:  # pluggy goes no further, so the hooks behind it are lost too
+        note(f"has a faulty hook: {_last_line(error)}")
+        return []
+    try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        note(f"has a faulty hook: {str(error).splitlines()[-1]}")
-        return []
+        note(f"{_last_line(error)}: the hooks are {', '.join(HOOKS.values())}")
     found: list[tuple[str, type[Component]]] = []
     for kind, hook in HOOKS.items():
+        caller = getattr(manager.hook, hook)
         try:
-            yielded = [component for answer in getattr(manager.hook, hook)() for component in answer]
-        except Exception as error:  # a raising hook loses its own components alone
+            answers = caller()
+            yielded = [component for answer in answers for component in answer]
+        except (Exception, SystemExit) as error:  # a raising hook loses its own components alone
             note(f"hook {hook} raised {type(error).__name__}: {error}")
             continue
+        if caller.get_hookimpls() and not answers:  # pluggy leaves a None out
+            note(f"hook {hook} returned nothing: it should return a list of components")
         for component in yielded:
             fault = _fault(component, kind)
             if fault:
@@ -134,6 +149,10 @@ def components_of(module: ModuleType, note: Callable[[str], None]) -> list[tuple
             else:
                 found.append((kind, component))
     return found
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).splitlines()[-1]
 
 
 def _fault(component: object, kind: str) -> str | None:
@@ -144,4 +163,6 @@ def _fault(component: object, kind: str) -> str | None:
         return f"it lacks {', '.join(sorted(component.__abstractmethods__))}"
     if not isinstance(getattr(component, "name", None), str) or not component.name or ":" in component.name:
         return "it has no `name`, or one with a colon"
+    if "use" in {field.alias or name for name, field in component.model_fields.items()}:
+        return "`use` cannot be an option: it names the component"
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -60,11 +60,21 @@ def run(
     return results
 
 
-def make_accelerator(experiment: Experiment) -> Accelerator:
-    """The device and precision of an experiment; `auto` is bf16 where a GPU has it."""
-    wanted = experiment.training.precision
-    bf16 = wanted == "bf16" or (wanted == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported())
-    return Accelerator(mixed_precision="bf16" if bf16 else "no")
+def make_accelerator(experiment: Experiment, root: Path) -> Accelerator:
+    """The device, precision and trackers of an experiment; `auto` is bf16 where a GPU has it.
+
+    Raises `TrainingError` when a tracker is not installed.
+    """
+    options = experiment.training
+    gpu_has_it = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    bf16 = options.precision == "bf16" or (options.precision == "auto" and gpu_has_it)
+    try:
+        return Accelerator(
+            mixed_precision="bf16" if bf16 else "no", log_with=list(options.trackers), project_dir=root / "trackers"
+        )
+    except (ImportError, ValueError) as error:
+        hint = f"install {', '.join(options.trackers)}, or remove `trackers`"
+        raise TrainingError(f"cannot log to {list(options.trackers)}: {error}", hint=hint) from error
 
 
 def make_model(experiment: Experiment, corpus: Corpus, seed: int) -> ActionModel:
@@ -102,11 +112,15 @@ class Session:
             seed=self.seed, folder=self.folder.path, accelerator=self.accelerator, observer=self,
         )  # fmt: skip
         updates = trainer.updates()
+        if self.options.trackers:
+            self.accelerator.init_trackers(f"{self.experiment.name}-{self.seed}".replace("/", "-"))
         name = f"{self.experiment.name} seed {self.seed}"
         self.reporter.note(f"{name}: {updates} updates of {self.options.batch} samples on {self.accelerator.device}")
         with self.reporter.bar(name, updates):
             place = trainer.run()
         self._save("last")
+        if self.options.trackers:
+            self.accelerator.end_training()
         return place
 
     def resumed(self, place: Place) -> None:
@@ -118,6 +132,8 @@ class Session:
         if place.step % self.options.log_every == 0 or place.step == 1:
             speed = place.samples / max(place.seconds, 1e-9)
             self.log.train(place.step, epoch, losses, learning_rate=rate, gradient_norm=norm, samples_per_second=speed)
+            scalars = {f"loss/{name}": value for name, value in losses.items()}
+            self.accelerator.log({**scalars, "learning_rate": rate, "gradient_norm": norm}, step=place.step)
 
     def evaluated(self, place: Place, epoch: int) -> float | None:
         every = self.options.evaluate_every
@@ -125,6 +141,7 @@ class Session:
             return None
         metrics = self.corpus.score(self._predict(self.validation).predictions)
         self.log.evaluation(place.step, epoch, self.validation, metrics)
+        self.accelerator.log({f"{self.validation}/{name}": value for name, value in metrics.items()}, step=place.step)
         if self.metric not in metrics:
             raise TrainingError(
                 f"the dataset has no metric {self.metric!r}", hint=f"`select` one of {', '.join(sorted(metrics))}"
@@ -144,18 +161,22 @@ class Session:
 
     # ---------------------------------------------------------------------------------------------------- evaluation
 
-    def _predict(self, split: str) -> Evaluation:
+    def _predict(self, split: str, progress: Callable[[int, int], None] | None = None) -> Evaluation:
         options = self.options
         return predict_split(
             self.model, self.corpus, split, accelerator=self.accelerator,
             batch=options.evaluation_batch or 2 * (options.micro_batch or options.batch), workers=options.workers,
+            progress=progress,
         )  # fmt: skip
 
     def evaluate_kept(self, place: Place) -> Evaluation:
         """The test predictions of the checkpoint that the recipe keeps."""
         if self.kept(place) == "best":
             load_weights(self.model, self.folder.checkpoint("best"))
-        return self._predict(TEST)
+        samples = len(self.corpus.samples(TEST))
+        self.reporter.note(f"{self.experiment.name} seed {self.seed}: evaluating {samples} samples of {TEST}")
+        with self.reporter.bar("evaluating", samples):
+            return self._predict(TEST, lambda done, total: self.reporter.advance(samples * done // total))
 
     def kept(self, place: Place) -> str:
         """The checkpoint that is the result; the last one where nothing was evaluated during training."""
@@ -177,7 +198,7 @@ class Session:
             split=TEST,
             selected_on=f"{self.validation} {self.metric}" if self.kept(place) == "best" else None,
             headline=self.corpus.headline,
-            metrics=self.corpus.score(test.predictions),
+            metrics=dict(self.corpus.score(test.predictions)),
             expected=dict(self.experiment.expected),
             usage=dict(self.corpus.usage),
             timing=Timing(

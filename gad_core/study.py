@@ -35,7 +35,7 @@ def run_all(
     results: list[Results] = []
     reporter = Reporter(quiet=quiet)
     for experiment in experiments:
-        accelerator = make_accelerator(experiment)
+        accelerator = make_accelerator(experiment, root)
         reporter.quiet = quiet or not accelerator.is_main_process
         for seed in seeds or experiment.seeds:
             results.append(run(experiment, seed, root, accelerator=accelerator, reporter=reporter, force=force))

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gad_core.plugins import Plugins
 
 
 @click.command()
@@ -16,28 +23,46 @@ def plugins(name: str | None) -> None:
       gad plugins gad
     """
     from rich.console import Console
+
+    from gad_core.plugins import installed
+
+    if name is None:
+        _list(installed(), Console())
+    else:
+        _describe(installed(), name, Console())
+
+
+def _list(found: Plugins, console: Console) -> None:
     from rich.table import Table
+    from rich.text import Text
+
+    table = Table("kind", "name", "distribution", "version", "state")
+    for offer in found.offers:
+        use = found.use(offer.component)
+        state = "ready" if use == offer.name else f"ready, as `use: {use}`: several plugins offer this name"
+        table.add_row(offer.kind, Text(offer.name), offer.distribution, offer.version, Text(state))
+    for broken in found.broken:
+        state = f"broken: {broken.reason}"
+        table.add_row("?", Text(broken.entry_point), broken.distribution, broken.version, Text(state))
+    console.print(table)
+
+
+def _describe(found: Plugins, name: str, console: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
 
     from gad_core.errors import PluginError
-    from gad_core.plugins import installed
     from gad_core.registry.reference import options
+    from gad_core.suggestions import suggestion
 
-    found, console = installed(), Console()
-    if name is None:
-        table = Table("kind", "name", "distribution", "version", "state")
-        for offer in found.offers:
-            table.add_row(offer.kind, offer.name, offer.distribution, offer.version, "ready")
-        for broken in found.broken:
-            table.add_row("?", broken.entry_point, broken.distribution, broken.version, f"broken: {broken.reason}")
-        console.print(table)
-        return
     offers = [offer for offer in found.offers if name in (offer.name, f"{offer.distribution}:{offer.name}")]
     if not offers:
-        raise PluginError(f"nobody offers {name!r}", hint="`gad plugins` lists what is installed")
+        known = sorted({offer.name for offer in found.offers})
+        raise PluginError(f"nobody offers {name!r}", hint=suggestion(name, known, "`gad plugins` lists what there is"))
     for offer in offers:
-        console.rule(f"{offer.kind} {offer.name} ({offer.distribution} {offer.version})")
+        console.rule(Text(f"{offer.kind} {offer.name} ({offer.distribution} {offer.version})"))
         console.print((offer.component.__doc__ or "").strip(), markup=False, highlight=False)
         table = Table("option", "type", "default", "meaning")
         for option in options(offer.component):
-            table.add_row(*(cell.replace("[", r"\[") for cell in option))
+            table.add_row(*map(Text, option))
         console.print(table)

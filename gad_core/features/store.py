@@ -110,7 +110,7 @@ class FeatureStore:
 
     def intact(self, recording: str) -> bool:
         """Whether a recording's bytes have the checksum they were written with."""
-        return checksum(memoryview(self.array(recording)).cast("B")) == self.header.recordings[recording].checksum
+        return checksum(self.array(recording).data.cast("B")) == self.header.recordings[recording].checksum
 
     def missing(self, recordings: Iterable[str]) -> list[str]:
         """Those of the named recordings that are not in the store."""

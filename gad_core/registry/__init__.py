@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gad_core.errors import RegistryError
 from gad_core.experiment import Experiment
@@ -137,7 +137,7 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
     """The keys that are allowed beside the last one of a location."""
     from gad_core.registry.schema import ExperimentEntry, SweepEntry
 
-    inside = {"experiments": ExperimentEntry, "sweeps": SweepEntry}
+    inside: dict[str, type[BaseModel]] = {"experiments": ExperimentEntry, "sweeps": SweepEntry}
     model = File if len(location) == 1 else inside.get(str(location[0]), File)
     return list(model.model_fields)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -17,16 +17,20 @@ from gad_core.experiment import Experiment
 from gad_core.plugins import Plugins
 from gad_core.registry.schema import SECTIONS, ExperimentEntry, File
 from gad_core.registry.source import Fault, Path_, Source
+from gad_core.registry.told import faults_of, validated
+from gad_core.suggestions import suggestion
 from gad_core.training_options import Training
 
-FRIENDLY = {
-    "missing": "is missing",
-    "extra_forbidden": "is not known here",
-    "dict_type": "should be a mapping of options",
-    "model_type": "should be a mapping of options",
-    "model_attributes_type": "should be a mapping of options",
-}
-"""Pydantic's kinds of error in our words; the others keep theirs."""
+
+@dataclass(frozen=True)
+class Change:
+    """A value that a sweep gives an option, and where it stands in the file."""
+
+    value: Any
+    place: Path_
+
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass
@@ -41,96 +45,67 @@ class Resolver:
 
     # --------------------------------------------------------------------------------------------------- components
 
-    def component(self, slot: str, name: str, changes: Mapping[str, tuple[Any, Path_]], at: Path_) -> Component | None:
+    def component(
+        self, slot: str, name: str, at: Path_, changes: Mapping[str, Change] = NOTHING
+    ) -> Component | Training | None:
         """The entry `name` of a slot's section with some options changed; None where there is a fault.
 
-        `changes` maps a dotted option to its value and the place that asks for it; `at` is the place of the name.
+        `at` is the place of the name; `changes` go by dotted option.
         """
-        section = SECTIONS[slot]
+        section = SECTIONS.get(slot, slot)
         entries = getattr(self.file, section)
         if name not in entries:
-            self._dangling(section, name, entries, at)
+            self.dangling(section, name, entries, at)
             return None
-        path: Path_ = (section, name)
+        model = self.model(slot, name)
+        if model is None:
+            return None
+        options = {key: value for key, value in self._values(section, name).items() if key != "use"}
+        subject = "training" if model is Training else model.name  # type: ignore[attr-defined]
+        return self._built(model, options, (section, name), changes, subject)
+
+    def model(self, slot: str, name: str) -> type[BaseModel] | None:
+        """The class of an entry that is there; None where there is a fault: no plugin offers it."""
+        if slot == "training":
+            return Training
+        section = SECTIONS[slot]
         try:
-            offer = self.plugins.find(slot, entries[name].use)
+            return self.plugins.find(slot, getattr(self.file, section)[name].use).component
         except PluginError as error:
-            self.faults.append(Fault((*path, "use"), error.message, error.hint or ""))
+            self.faults.append(Fault((section, name, "use"), error.message, error.hint or ""))
             return None
-        options = dict(self.source.values[section][name])
-        del options["use"]
-        for option, (value, place) in changes.items():
-            if not _set(options, option.split("."), value):
-                self.faults.append(Fault(place, f"{option!r} leads through something that has no options"))
-                return None
-        return self._validated(offer.component, options, path, changes, offer.name)
 
-    def _validated(
-        self,
-        model: type[BaseModel],
-        options: Any,
-        path: Path_,
-        changes: Mapping[str, tuple[Any, Path_]],
-        name: str,
+    def _values(self, section: str, name: str) -> dict[str, Any]:
+        return self.source.values[section][name]
+
+    def _built(
+        self, model: type[BaseModel], options: dict[str, Any], path: Path_, changes: Mapping[str, Change], subject: str
     ) -> Any:
+        """The component of the plain options, then with the changes: only what was sound before is a change's fault."""
         try:
-            return model.model_validate(options, context={"root": self.root})
+            built = validated(model, options, self.root)
         except ValidationError as error:
-            self.faults += self._told(error, model, path, changes, name)
+            faults = faults_of(error, model, options, subject)
+            self.faults += [replace(fault, path=(*path, *fault.path)) for fault in faults]
+            return None
+        if not changes:
+            return built
+        for option, change in changes.items():
+            if not _set(options, option.split("."), change.value):
+                self.faults.append(Fault(change.place, f"{option!r} leads through something that has no options"))
+                return None
+        try:
+            return validated(model, options, self.root)
+        except ValidationError as error:
+            self.faults += [_blamed(fault, changes) for fault in faults_of(error, model, options, subject)]
             return None
 
-    def _told(
-        self,
-        error: ValidationError,
-        model: type[BaseModel],
-        path: Path_,
-        changes: Mapping[str, tuple[Any, Path_]],
-        name: str,
-    ) -> Iterable[Fault]:
-        """Pydantic's errors at the places of the file that cause them."""
-        for one in error.errors(include_url=False):
-            location = self._known(path, one["loc"])
-            dotted = ".".join(map(str, location[len(path) :]))
-            changed = next((place for option, (_, place) in changes.items() if dotted.startswith(option)), None)
-            where = changed if changed is not None else location
-            if one["type"] == "extra_forbidden":
-                owner = _model_at(model, one["loc"][:-1])
-                key = str(one["loc"][-1])
-                known = sorted(_names(owner)) if owner else []
-                close = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"the options are {', '.join(known) or 'none'}"
-                yield Fault(where, f"{name!r} has no option {key!r}", hint, at_key=True)
-            elif one["type"] == "missing":
-                message = f"{name!r} needs the option {one['loc'][-1]!r}"
-                yield Fault(where if changed else path, message, at_key=True)
-            else:
-                given = one.get("input")
-                shown = f", not {given!r}" if isinstance(given, str | int | float | bool | None) else ""
-                message = FRIENDLY.get(one["type"], one["msg"].removeprefix("Value error, "))
-                message = message[:1].lower() + message[1:]
-                yield Fault(where, message + (shown if one["type"] != "value_error" else ""))
-
-    def _known(self, path: Path_, location: Sequence[str | int]) -> Path_:
-        """Pydantic's location without the names of union members, which stand nowhere in the file."""
-        found = path
-        for part in location:
-            step = (*found, part)
-            if step in self.source.places or step in self.source.key_places or part == location[-1]:
-                if part == location[-1] and step not in self.source.places and found in self.source.places:
-                    return step if self._is_mapping(found) else found
-                found = step
-        return found
-
-    def _is_mapping(self, path: Path_) -> bool:
-        value: Any = self.source.values
-        for part in path:
-            value = value[part]
-        return isinstance(value, dict)
-
-    def _dangling(self, section: str, name: Any, known: Iterable[str], at: Path_) -> None:
-        close = difflib.get_close_matches(str(name), list(known), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known) or 'no entries'}"
-        self.faults.append(Fault(at, f"{section} has no entry {name!r}", hint))
+    def dangling(self, section: str, name: str, known: Collection[str], at: Path_) -> None:
+        """Notes a name that leads nowhere, unless it leads to an entry whose own fault has been told."""
+        written = self.source.values.get(section)
+        if not (isinstance(written, dict) and name in written):
+            hint = suggestion(name, known, f"it has {', '.join(known) or 'no entries'}")
+            self.faults.append(Fault(at, f"{section} has no entry {name!r}", hint))
 
     # -------------------------------------------------------------------------------------------------- experiments
 
@@ -139,50 +114,41 @@ class Resolver:
         name: str,
         entry: ExperimentEntry,
         at: Path_,
-        places: Mapping[str, Path_] = {},
-        changes: Mapping[str, tuple[Any, Path_]] = {},
+        places: Mapping[str, Path_] = NOTHING,
+        changes: Mapping[str, Change] = NOTHING,
     ) -> Experiment | None:
         """The experiment of an entry; None where there is a fault. `places` says where a slot's value stands, if not
         under `at`; `changes` are options to change, by `slot.option`."""
 
-        def place(slot: str) -> Path_:
-            return places.get(slot, (*at, slot))
+        def part(slot: str, chosen: str, place: Path_) -> Any:
+            own = {key.partition(".")[2]: change for key, change in changes.items() if key.startswith(f"{slot}.")}
+            return self.component(slot, chosen, place, own)
 
-        def part(slot: str, chosen: str, where: Path_) -> Any:
-            own = {key.partition(".")[2]: change for key, change in changes.items() if key.startswith(slot + ".")}
-            return self.component(slot, chosen, own, where)
-
-        chosen = {slot: part(slot, getattr(entry, slot), place(slot)) for slot in ("dataset", "backbone", "head")}
-        labels = part("labels", entry.labels, place("labels")) if entry.labels else None
-        tasks = (entry.auxiliary,) if isinstance(entry.auxiliary, str) else entry.auxiliary or ()
-        auxiliary = [part("auxiliary", task, self._task_place(place("auxiliary"), n)) for n, task in enumerate(tasks)]
-        training = self._training(entry.training, place("training"), changes)
-        if None in chosen.values() or None in auxiliary or training is None or (entry.labels and labels is None):
+        parts: dict[str, list[Any]] = {slot: [] for slot in (*SECTIONS, "training")}
+        for slot, built in parts.items():
+            place = places.get(slot, (*at, slot))
+            for number, chosen in enumerate(entry.chosen(slot)):
+                inner = (*place, number)
+                built.append(part(slot, chosen, inner if inner in self.source.places else place))
+        if any(None in built for built in parts.values()):
             return None
+        training = parts.pop("training") or [self._default_training(changes)]
+        if training == [None]:
+            return None
+        auxiliary = tuple(parts.pop("auxiliary"))
         return Experiment(
             name=name,
-            labels=labels,
-            auxiliary=tuple(auxiliary),
-            training=training,
+            auxiliary=auxiliary,
+            training=training[0],
             seeds=entry.seeds,
             description=entry.description,
             expected=dict(entry.expected),
-            **chosen,
+            **{slot: built[0] for slot, built in parts.items() if built},
         )
 
-    def _task_place(self, place: Path_, number: int) -> Path_:
-        return (*place, number) if (*place, number) in self.source.places else place
-
-    def _training(self, name: str | None, at: Path_, changes: Mapping[str, tuple[Any, Path_]]) -> Training | None:
+    def _default_training(self, changes: Mapping[str, Change]) -> Training | None:
         own = {key.partition(".")[2]: change for key, change in changes.items() if key.startswith("training.")}
-        if name is not None and name not in self.file.training:
-            self._dangling("training", name, self.file.training, at)
-            return None
-        options = dict(self.file.training[name]) if name is not None else {}
-        for option, (value, _) in own.items():
-            _set(options, option.split("."), value)
-        path: Path_ = ("training", name) if name is not None else at
-        return self._validated(Training, options, path, own, "training")
+        return self._built(Training, {}, (), own, "training")
 
     def checked(self, experiment: Experiment, at: Path_) -> tuple[Problem, ...]:
         """The problems of an explicit experiment, noted as faults at its slots."""
@@ -196,7 +162,18 @@ def problems_of(experiment: Experiment) -> tuple[Problem, ...]:
     try:
         return compatibility(experiment)
     except GadError as error:
-        return (Problem("dataset", str(error)),)
+        message = f"{error.where}: {error.message}" if error.where else error.message
+        return (Problem("dataset", message, error.hint or ""),)
+
+
+def _blamed(fault: Fault, changes: Mapping[str, Change]) -> Fault:
+    """A fault of changed options, at the change that touches its path, or else at the last one."""
+
+    def touches(option: str) -> bool:
+        return all(one == other for one, other in zip(option.split("."), fault.path, strict=False))
+
+    change = next((change for option, change in changes.items() if touches(option)), [*changes.values()][-1])
+    return replace(fault, path=change.place[:-1] if fault.at_key else change.place)
 
 
 def _set(options: dict[str, Any], keys: Sequence[str], value: Any) -> bool:
@@ -208,28 +185,3 @@ def _set(options: dict[str, Any], keys: Sequence[str], value: Any) -> bool:
         options[key] = options = dict(inner or {})
     options[keys[-1]] = value
     return True
-
-
-def _names(model: type[BaseModel]) -> set[str]:
-    """What the options of a model are called in the file."""
-    return {entry.alias or name for name, entry in model.model_fields.items()}
-
-
-def _model_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel] | None:
-    """The model whose option a location names, following nested models."""
-    for part in location:
-        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-        if field is None:
-            continue
-        inner = [kind for kind in _kinds(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not inner:
-            return None
-        model = inner[0]
-    return model
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    from typing import get_args
-
-    arguments = get_args(annotation)
-    return [kind for argument in arguments for kind in _kinds(argument)] if arguments else [annotation]

@@ -8,44 +8,49 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from gad_core.errors import RegistryError
 
 Path_ = tuple[str | int, ...]
 """Where a value stands in the file: keys and list positions from the top."""
+Place = tuple[int, int]
+"""Line and column, from 0."""
 
-INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$|0x[0-9a-fA-F]+$")
-NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+INTEGER = re.compile(r"[-+]?[0-9]+")
+BASED = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)")
 WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
     word: value for value, words in ((True, "true True TRUE"), (False, "false False FALSE")) for word in words.split()
-}
+} | {word: math.nan for word in (".nan", ".NaN", ".NAN")}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong at a place of the file."""
+    """Something wrong at a path of the file, or at a place of its own; `at_key` points at the key, not the value."""
 
     path: Path_
     message: str
     hint: str = ""
     at_key: bool = False
+    place: Place | None = None
 
 
 @dataclass
 class Source:
-    """A registry file: its text, its values, and where each of them stands (line and column from 0)."""
+    """A registry file: its text, its values, and where each of them and its key stand."""
 
     file: str
     text: str
     values: Any = None
-    places: dict[Path_, tuple[int, int]] = field(default_factory=dict)
-    key_places: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+    places: dict[Path_, Place] = field(default_factory=dict)
+    key_places: dict[Path_, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
     def message(self, fault: Fault) -> str:
@@ -55,24 +60,25 @@ class Source:
         lines = self.text.splitlines()
         shown = lines[line].rstrip() if line < len(lines) else ""
         text = f"{self.file}:{line + 1}:{column + 1}: {dotted + ': ' if dotted else ''}{fault.message}\n"
-        text += f"{line + 1:>4} | {shown}"
+        text += f"{line + 1:>4} | {shown}".rstrip()
         return f"{text}\n     = {fault.hint}" if fault.hint else text
 
-    def place(self, fault: Fault) -> tuple[int, int]:
-        """The place of a fault, or of the nearest value around it."""
-        places = (self.key_places, self.places) if fault.at_key else (self.places, self.key_places)
-        for known in places:
-            if fault.path in known:
-                return known[fault.path]
-        for length in range(len(fault.path) - 1, -1, -1):
-            if fault.path[:length] in self.key_places:
-                return self.key_places[fault.path[:length]]
-        return self.places.get((), (0, 0))
+    def place(self, fault: Fault) -> Place:
+        """The place of a fault, or of the nearest key around it."""
+        if fault.place is not None:
+            return fault.place
+        first, second = (self.key_places, self.places) if fault.at_key else (self.places, self.key_places)
+        exact = first.get(fault.path) or second.get(fault.path)
+        around = (self.key_places.get(fault.path[:length]) for length in range(len(fault.path) - 1, 0, -1))
+        return exact or next((place for place in around if place), self.places.get((), (0, 0)))
 
     def refuse(self, faults: list[Fault]) -> RegistryError:
         """The error that tells all faults at once, in the order of the file."""
         messages = [self.message(fault) for fault in sorted(faults, key=self.place)]
         return RegistryError("\n".join(dict.fromkeys(messages)))
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
 
 
 def read(path: Path) -> Source:
@@ -86,64 +92,114 @@ def read(path: Path) -> Source:
 
 
 def parse(text: str, file: str = "registry.yaml") -> Source:
-    """Reads the text of a registry file; repeated keys are noted among the faults of the result."""
+    """Reads the text of a registry file; repeated keys are noted among the faults of the result.
+
+    Raises `RegistryError` when it is no YAML.
+    """
     source = Source(file, text)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = (mark.line, mark.column) if mark else (0, 0)
-        source.places[()] = place
-        fault = Fault((), f"is not YAML: {error.problem or error.context}", "check quotes, colons and indentation")
-        raise source.refuse([fault]) from error
-    except yaml.YAMLError as error:
-        raise source.refuse([Fault((), f"is not YAML: {error}")]) from error
-    source.values = _value(node, (), source) if node is not None else {}
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        source.values = _Reader(source, loader).value(node, ()) if node is not None else {}
+    except (yaml.YAMLError, RecursionError) as error:
+        raise source.refuse([_not_yaml(error, text)]) from error
     return source
 
 
-def _value(node: yaml.Node, path: Path_, source: Source) -> Any:
-    source.places[path] = (node.start_mark.line, node.start_mark.column)
-    if isinstance(node, yaml.ScalarNode):
-        return _scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, (*path, index), source) for index, item in enumerate(node.value)]
-    assert isinstance(node, yaml.MappingNode)
-    return dict(_entries(node, path, source))
+def _not_yaml(error: yaml.YAMLError | RecursionError, text: str) -> Fault:
+    hint = "check quotes, colons and indentation"
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        place = (mark.line, mark.column) if mark else (0, 0)
+        return Fault((), f"is not YAML: {error.problem or error.context}", hint, place=place)
+    if isinstance(error, ReaderError):
+        before = text[: error.position]
+        place = (before.count("\n"), len(before) - before.rfind("\n") - 1)
+        return Fault((), f"is not YAML: {error.reason}", "remove the character", place=place)
+    return Fault((), "is nested too deeply, or an anchor contains itself", "write it out without `*`", place=(0, 0))
 
 
-def _entries(node: yaml.MappingNode, path: Path_, source: Source) -> Iterator[tuple[str, Any]]:
-    seen: dict[str, int] = {}
-    for key_node, value_node in node.value:
-        mark = key_node.start_mark
-        key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-        if key is None or key == "<<":
-            source.places.setdefault((*path, "?"), (mark.line, mark.column))
-            source.faults.append(Fault((*path, "?"), "keys are plain words; merging with << is not supported"))
-            continue
-        inner = (*path, key)
-        if key in seen:
-            source.key_places[(*inner, "")] = (mark.line, mark.column)
-            source.faults.append(
-                Fault((*inner, ""), f"{key!r} stands here a second time", f"the first is in line {seen[key] + 1}", True)
-            )
-            continue
-        seen[key] = mark.line
-        source.key_places[inner] = (mark.line, mark.column)
-        yield key, _value(value_node, inner, source)
+@dataclass
+class _Reader:
+    """Turns YAML nodes into values, noting places and faults."""
+
+    source: Source
+    loader: yaml.SafeLoader
+
+    def value(self, node: yaml.Node, path: Path_) -> Any:
+        self.source.places[path] = _mark(node)
+        self._check_tag(node, path)
+        if isinstance(node, yaml.ScalarNode):
+            return node.value if node.style is not None else scalar(node.value)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._mapping(node, path)
+
+    def _mapping(self, node: yaml.Node, path: Path_) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            place = _mark(key_node)
+            if not isinstance(key_node, yaml.ScalarNode) or (key_node.value == "<<" and key_node.style is None):
+                note = Fault(path, "keys are plain words; merging with << is not supported", place=place)
+                self.source.faults.append(note)
+                continue
+            key = key_node.value
+            inner = (*path, key)
+            if key not in values:
+                self.source.key_places[inner] = place
+                values[key] = self.value(value_node, inner)
+                continue
+            first = self.source.key_places[inner][0] + 1
+            fault = Fault(inner, f"{key!r} stands here a second time", f"the first is in line {first}", place=place)
+            self.source.faults.append(fault)
+            again = self.value(value_node, inner)  # read on, so that what only stands here is not missed elsewhere
+            if isinstance(again, dict) and isinstance(values[key], dict):
+                values[key] = again | values[key]
+        return values
+
+    def _check_tag(self, node: yaml.Node, path: Path_) -> None:
+        """Notes a tag that would change how a value is read, such as `!!str 2`."""
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        if node.tag != self.loader.resolve(type(node), node.value, (plain, not plain)):
+            hint = "put text in quotes, and write everything else plainly"
+            self.source.faults.append(Fault(path, f"the tag {node.tag!r} is not supported", hint))
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
-    """A scalar by the YAML 1.2 core schema; what is quoted is text."""
-    text = node.value
-    if node.style is not None:
-        return text
+def _mark(node: yaml.Node) -> Place:
+    return node.start_mark.line, node.start_mark.column
+
+
+def scalar(text: str) -> Any:
+    """The value of a scalar without quotes, by the YAML 1.2 core schema."""
     if text in WORDS:
         return WORDS[text]
-    if INTEGER.match(text):
-        return int(text.replace("_", ""), 0)
-    if NUMBER.match(text):
+    if INTEGER.fullmatch(text):
+        return int(text)
+    if BASED.fullmatch(text):
+        return int(text, 0)
+    if NUMBER.fullmatch(text):
         return float(text)
-    if text.lower() in (".inf", "+.inf", "-.inf"):
+    if INFINITE.fullmatch(text):
         return -math.inf if text.startswith("-") else math.inf
-    return math.nan if text.lower() == ".nan" else text
+    return text
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if isinstance(scalar(text), str) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def write(values: Any) -> str:
+    """The text of plain values: `parse(write(values)).values == values`."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

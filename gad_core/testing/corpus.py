@@ -64,7 +64,7 @@ class MemoryCorpus(Corpus):
             current = int(labels[start + at - 1])
             before = [int(label) for label in labels[: start + at] if label not in (0, current)]
             after = [int(label) for label in labels[start + at :] if label not in (0, current)] or [current]
-            relations = {
+            relations: dict[str, tuple[LabelRef, ...]] = {
                 "current": (LabelRef("action", current),),
                 "next": (LabelRef("action", after[0]),),
                 "goal": (LabelRef("goal", int(labels[0]) % 2),),

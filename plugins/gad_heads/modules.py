@@ -34,6 +34,7 @@ class ClassifierModule(HeadModule):
     def __init__(self, hidden_size: int, targets: Mapping[str, LabelSpace], *, dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.ModuleDict({name: nn.Linear(hidden_size, len(space)) for name, space in targets.items()})
+        self.sizes = {name: len(space) for name, space in targets.items()}
         self.dropout = nn.Dropout(dropout)
 
     def read(self, states: Tensor, batch: Batch) -> Tensor:
@@ -54,11 +55,10 @@ class ClassifierModule(HeadModule):
 
     def scores(self, readout: Tensor, batch: Batch) -> Tensor:
         """Logits (Q, C) of each query's own layer, -inf beyond it."""
-        widest = max(self.layers[name].out_features for name in batch.targets)
+        widest = max(self.sizes[name] for name in batch.targets)
         scores = readout.new_full((batch.queries, widest), -torch.inf)
         for name, (queries, _) in batch.targets.items():
-            layer = self.layers[name]
-            scores[queries, : layer.out_features] = layer(readout[queries]).to(scores.dtype)
+            scores[queries, : self.sizes[name]] = self.layers[name](readout[queries]).to(scores.dtype)
         return scores
 
     def loss(self, states: Tensor, batch: Batch, lm: LanguageModel) -> Mapping[str, Tensor]:

@@ -61,8 +61,8 @@ class Gad(Head):
     generation_weight: float = Field(1.0, gt=0, description="λ, the weight of the generation loss")
     order: Literal["discriminative-first", "generation-first", "parallel"] = Field(
         "discriminative-first",
-        description="discriminative-first: the text follows [CLS] and sees it; generation-first: [CLS] follows the text "
-        "(prediction writes the text first); parallel: neither sees the other",
+        description="discriminative-first: the text follows [CLS] and sees it; generation-first: [CLS] follows the "
+        "text (prediction writes it first); parallel: neither sees the other",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="on the state that is read")
 
