@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gad_core.contracts import AuxiliaryTask, Backbone, Component, Dataset, Head, LabelTokenizer
+from gad_core.plugins import installed
 from gad_core.training_options import Training
 
 
 def described(component: Component) -> dict[str, Any]:
     """A component as a registry entry: `{"use": name, option: value, …}`."""
-    return {"use": component.name, **component.options()}
+    return {"use": installed().use(type(component)), **component.options()}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ We go through the entry points ourselves: whatever one of them does wrong is not
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from gad_core import hookspecs
 from gad_core.contracts import KINDS, PLUGIN_API, Component
 from gad_core.errors import PluginError
 from gad_core.hookspecs import GROUP, HOOKS
+from gad_core.suggestions import suggestion
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,7 @@ class Plugins:
                 hint=f"choose one, for example `use: {providers[0]}`",
             )
         names = sorted({offer.name for offer in self.of(kind)})
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"installed are {', '.join(names) or 'none'}"
+        hint = suggestion(name, names, f"installed are {', '.join(names) or 'none'}")
         if self.broken:
             culprits = "; ".join(f"{broken.distribution} {broken.version}: {broken.reason}" for broken in self.broken)
             hint += f" (these plugins are broken and may offer it: {culprits})"

@@ -13,7 +13,7 @@ Part = Literal["backbone", "connector", "cls", "rows", "head"]
 class Phase(BaseModel):
     """One stage of a multi-stage training: what trains, on which losses, for how long."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: PositiveInt = Field(description="passes over the training samples")
     losses: tuple[str, ...] | None = Field(None, description="names of the losses to minimise; all unless given")
@@ -25,7 +25,7 @@ class Phase(BaseModel):
 class Training(BaseModel):
     """A training recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: PositiveInt = Field(5, description="passes over the training samples")
     phases: tuple[Phase, ...] = Field((), description="stages run one after the other instead of `epochs`")

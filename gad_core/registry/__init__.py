@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from gad_core.errors import RegistryError
 from gad_core.experiment import Experiment
 from gad_core.plugins import Plugins, installed
 from gad_core.registry.resolve import Resolver
-from gad_core.registry.schema import SECTIONS, File
-from gad_core.registry.source import Fault, Source, parse, read
+from gad_core.registry.resolved import dump, rebuild
+from gad_core.registry.schema import SLOTS, File, section_of
+from gad_core.registry.source import Fault, Path_, Source, parse, read
 from gad_core.registry.sweep import Skipped, Sweep, resolve_sweep
-
-UNION_MEMBERS = ("tuple[", "constrained-", "function-")
-"""How pydantic names the members of a union in a location; the file has no such keys."""
+from gad_core.registry.told import faults_of, outside_lists, shown, validated
+from gad_core.suggestions import suggestion
 
 __all__ = ["Registry", "Skipped", "Sweep", "dump", "load", "loads", "rebuild"]
 
@@ -47,12 +46,8 @@ class Registry:
                 chosen[name] = self.experiments[name]
             else:
                 known = [*self.experiments, *self.sweeps]
-                close = difflib.get_close_matches(name, known, n=1)
-                raise RegistryError(
-                    f"has no experiment or sweep {name!r}",
-                    where=self.file,
-                    hint=f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known) or 'none'}",
-                )
+                hint = suggestion(name, known, f"it has {', '.join(known) or 'none'}")
+                raise RegistryError(f"has no experiment or sweep {name!r}", where=self.file, hint=hint)
         return list(chosen.values())
 
 
@@ -66,146 +61,90 @@ def load(path: str | Path, plugins: Plugins | None = None) -> Registry:
 
 
 def loads(text: str, root: Path | None = None, plugins: Plugins | None = None, file: str = "registry.yaml") -> Registry:
-    """Checks the text of a registry file."""
-    return _resolved(parse(text, file), root or Path.cwd(), plugins)
+    """Checks the text of a registry file; relative paths are taken from `root`, or the working directory."""
+    return _resolved(parse(text, file), (root or Path.cwd()).resolve(), plugins)
 
 
 def _resolved(source: Source, root: Path, plugins: Plugins | None) -> Registry:
-    file = _sections(source)
-    resolver = Resolver(source, file, plugins or installed(), root, list(source.faults))
+    file, faults = _sections(source)
+    resolver = Resolver(source, file, plugins or installed(), root, [*source.faults, *faults])
+    damaged = {fault.path[:2] for fault in resolver.faults}
+    _check_entries(resolver)
     experiments: dict[str, Experiment] = {}
     for name, entry in file.experiments.items():
-        experiment = resolver.experiment(name, entry, ("experiments", name))
-        if experiment is not None and not resolver.checked(experiment, ("experiments", name)):
+        at: Path_ = ("experiments", name)
+        experiment = resolver.experiment(name, entry, at)
+        if experiment is not None and at not in damaged and not resolver.checked(experiment, at):
             experiments[name] = experiment
-    _check_unused(resolver)
     sweeps: dict[str, Sweep] = {}
     for name, swept in file.sweeps.items():
-        if name in file.experiments:
-            resolver.faults.append(Fault(("sweeps", name), "an experiment has this name", "rename one", True))
-        sweeps[name], points = resolve_sweep(resolver, name, swept)
-        experiments |= points
-    known = [*file.experiments, *file.sweeps]
-    for number, name in enumerate(file.default):
-        if name not in known:
-            resolver._dangling("experiments and sweeps", name, known, ("default", number))
+        if not {("sweeps", name), ("experiments", swept.base)} & damaged:
+            sweeps[name], points = resolve_sweep(resolver, name, swept)
+            experiments |= points
+    _check_names(resolver)
     if resolver.faults:
         raise source.refuse(resolver.faults)
-    return Registry(source.file, experiments, sweeps, file.default or tuple(known))
+    return Registry(source.file, experiments, sweeps, file.default or (*file.experiments, *file.sweeps))
 
 
-def _check_unused(resolver: Resolver) -> None:
+def _check_entries(resolver: Resolver) -> None:
     """Entries that no experiment uses are checked all the same."""
-    for slot, section in SECTIONS.items():
-        for name in getattr(resolver.file, section):
-            resolver.component(slot, name, {}, (section, name))
-    for name in resolver.file.training:
-        resolver._training(name, ("training", name), {})
+    for slot in SLOTS:
+        for name in resolver.entries(slot):
+            resolver.component(slot, name, (section_of(slot), name))
 
 
-def _sections(source: Source) -> File:
-    """The sections of a file; raises `RegistryError` where they are not what they should be."""
+def _check_names(resolver: Resolver) -> None:
+    """Run folders lie apart, and the default names what there is."""
+    file = resolver.file
+    for name in file.sweeps:
+        if name in file.experiments:
+            resolver.faults.append(Fault(("sweeps", name), "an experiment has this name", "rename one", True))
+    for section in ("experiments", "sweeps"):
+        for name in getattr(file, section):
+            around = [other for other in (*file.experiments, *file.sweeps) if name.startswith(f"{other}/")]
+            if around:
+                message = f"its run folder would lie in that of {around[0]!r}"
+                resolver.faults.append(Fault((section, name), message, "rename one", True))
+    for number, name in enumerate(file.default):
+        if name not in file.experiments and name not in file.sweeps:
+            resolver.dangling("experiments", name, ("default", number), "sweeps")
+
+
+def _sections(source: Source) -> tuple[File, list[Fault]]:
+    """The sections of a file without what is faulty in them, and the faults; raises `RegistryError` where there are no
+    sections at all."""
     if not isinstance(source.values, dict):
-        raise source.refuse(
-            [*source.faults, Fault((), "a registry file is a mapping of sections", "see docs/registry.md")]
-        )
-    try:
-        return File.model_validate(source.values)
-    except ValidationError as error:
-        faults = list(source.faults)
-        for one in error.errors(include_url=False):
-            location = tuple(
-                part for part in one["loc"] if not str(part).startswith(("tuple[", "constrained-", "function-"))
-            )
-            if one["type"] == "extra_forbidden":
-                known = _known_keys(location)
-                close = difflib.get_close_matches(str(location[-1]), known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(known)}"
-                faults.append(Fault(location, f"{str(location[-1])!r} is not known here", hint, True))
-            elif one["type"] == "missing":
-                faults.append(Fault(location[:-1], f"{location[-1]!r} is missing", at_key=True))
-            elif location == ("version",):
-                faults.append(
-                    Fault(location, f"this gad reads version 1, not {one.get('input')!r}", "write `version: 1`")
-                )
-            else:
-                faults.append(Fault(location, one["msg"][:1].lower() + one["msg"][1:]))
-        raise source.refuse(faults) from error
-
-
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    """The keys that are allowed beside the last one of a location."""
-    from gad_core.registry.schema import ExperimentEntry, SweepEntry
-
-    inside: dict[str, type[BaseModel]] = {"experiments": ExperimentEntry, "sweeps": SweepEntry}
-    model = File if len(location) == 1 else inside.get(str(location[0]), File)
-    return list(model.model_fields)
-
-
-# ------------------------------------------------------------------------------------------------------ there and back
-
-
-def dump(experiments: Sequence[Experiment]) -> str:
-    """A registry file that holds these experiments, every option written out: how a failing composition is shown."""
-    file: dict[str, Any] = {"version": 1}
-    for experiment in experiments:
-        resolved = experiment.resolved()
-        uses: dict[str, Any] = {}
-        for slot, section in SECTIONS.items():
-            entries = resolved[slot] if isinstance(resolved[slot], list) else [resolved[slot]] if resolved[slot] else []
-            names = [_entry(file.setdefault(section, {}), entry) for entry in entries]
-            if names:
-                uses[slot] = names if slot == "auxiliary" else names[0]
-        recipes = file.setdefault("training", {})
-        uses["training"] = next((n for n, known in recipes.items() if known == resolved["training"]), None)
-        if uses["training"] is None:
-            uses["training"] = f"recipe-{len(recipes) + 1}"
-            recipes[uses["training"]] = resolved["training"]
-        uses["seeds"] = list(experiment.seeds)
-        uses |= {"description": experiment.description} if experiment.description else {}
-        uses |= {"expected": dict(experiment.expected)} if experiment.expected else {}
-        file.setdefault("experiments", {})[experiment.name] = uses
-    return yaml.safe_dump(file, sort_keys=False, allow_unicode=True, width=120)
-
-
-def _entry(entries: dict[str, Any], entry: dict[str, Any]) -> str:
-    """The name of an entry in a section, where it is put unless it is there."""
-    for name, known in entries.items():
-        if known == entry:
-            return name
-    name = entry["use"] if entry["use"] not in entries else f"{entry['use']}-{len(entries) + 1}"
-    entries[name] = entry
-    return name
-
-
-def rebuild(
-    resolved: Mapping[str, Any], name: str, plugins: Plugins | None = None, root: Path | None = None
-) -> Experiment:
-    """The experiment of `Experiment.resolved()`. Raises `RegistryError` or `PluginError` where it cannot be made."""
-    from gad_core.training_options import Training
-
-    plugins = plugins or installed()
-
-    def component(slot: str, entry: Mapping[str, Any] | None) -> Any:
-        if entry is None:
-            return None
-        options = {key: value for key, value in entry.items() if key != "use"}
+        message = f"a registry file is a mapping of sections, not {shown(source.values)}"
+        raise source.refuse([*source.faults, Fault((), message, "see docs/registry.md")])
+    values = copy.deepcopy(source.values)
+    faults: list[Fault] = []
+    while True:
         try:
-            return plugins.find(slot, entry["use"]).component.model_validate(options, context={"root": root})
+            return validated(File, values), faults
         except ValidationError as error:
-            first = error.errors()[0]
-            raise RegistryError(
-                f"{slot} {entry['use']!r}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
-                where=name,
-                hint="the plugin has changed since the run: train again, or install the version in results.json",
-            ) from error
+            found = faults_of(error, File, values)
+            faults = faults or [_told(fault, source.values) for fault in found]  # the later ones only follow from these
+            before = copy.deepcopy(values)
+            for fault in found:
+                _remove(values, outside_lists(fault.path))
+            values["version"] = 1
+            if values == before:
+                raise source.refuse([*source.faults, *faults]) from error
 
-    return Experiment(
-        name=name,
-        dataset=component("dataset", resolved["dataset"]),
-        backbone=component("backbone", resolved["backbone"]),
-        head=component("head", resolved["head"]),
-        labels=component("labels", resolved["labels"]),
-        auxiliary=tuple(component("auxiliary", task) for task in resolved["auxiliary"]),
-        training=Training.model_validate(resolved["training"]),
-    )
+
+def _told(fault: Fault, values: dict[str, Any]) -> Fault:
+    """A missing or foreign version in words of its own."""
+    if fault.path == ("version",):
+        message = f"this gad reads version 1, not {shown(values['version'])}"
+        return Fault(fault.path, message, "write `version: 1`")
+    return fault if fault.path else Fault((), fault.message, "write `version: 1` at the top")
+
+
+def _remove(values: Any, path: Path_) -> None:
+    """Takes an entry, which may be gone already, out of nested mappings."""
+    *around, last = path or (None,)
+    for part in around:
+        values = values.get(part) if isinstance(values, dict) else None
+    if isinstance(values, dict):
+        values.pop(last, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from gad_core.contracts import Component
 from gad_core.errors import GadError, PluginError
 from gad_core.experiment import Experiment
 from gad_core.plugins import Plugins
-from gad_core.registry.schema import SECTIONS, ExperimentEntry, File
+from gad_core.registry.schema import SLOTS, ExperimentEntry, File, section_of
 from gad_core.registry.source import Fault, Path_, Source
 from gad_core.registry.told import faults_of, validated
 from gad_core.suggestions import suggestion
@@ -52,31 +52,30 @@ class Resolver:
 
         `at` is the place of the name; `changes` go by dotted option.
         """
-        section = SECTIONS.get(slot, slot)
-        entries = getattr(self.file, section)
-        if name not in entries:
-            self.dangling(section, name, entries, at)
+        section = section_of(slot)
+        if name not in self.entries(slot):
+            self.dangling(section, name, at)
             return None
         model = self.model(slot, name)
         if model is None:
             return None
-        options = {key: value for key, value in self._values(section, name).items() if key != "use"}
+        options = {key: value for key, value in self.source.values[section][name].items() if key != "use"}
         subject = "training" if model is Training else model.name  # type: ignore[attr-defined]
         return self._built(model, options, (section, name), changes, subject)
+
+    def entries(self, slot: str) -> Mapping[str, Any]:
+        """The entries of a slot's section, by name."""
+        return getattr(self.file, section_of(slot))
 
     def model(self, slot: str, name: str) -> type[BaseModel] | None:
         """The class of an entry that is there; None where there is a fault: no plugin offers it."""
         if slot == "training":
             return Training
-        section = SECTIONS[slot]
         try:
-            return self.plugins.find(slot, getattr(self.file, section)[name].use).component
+            return self.plugins.find(slot, self.entries(slot)[name].use).component
         except PluginError as error:
-            self.faults.append(Fault((section, name, "use"), error.message, error.hint or ""))
+            self.faults.append(Fault((section_of(slot), name, "use"), error.message, error.hint or ""))
             return None
-
-    def _values(self, section: str, name: str) -> dict[str, Any]:
-        return self.source.values[section][name]
 
     def _built(
         self, model: type[BaseModel], options: dict[str, Any], path: Path_, changes: Mapping[str, Change], subject: str
@@ -100,12 +99,18 @@ class Resolver:
             self.faults += [_blamed(fault, changes) for fault in faults_of(error, model, options, subject)]
             return None
 
-    def dangling(self, section: str, name: str, known: Collection[str], at: Path_) -> None:
-        """Notes a name that leads nowhere, unless it leads to an entry whose own fault has been told."""
-        written = self.source.values.get(section)
-        if not (isinstance(written, dict) and name in written):
-            hint = suggestion(name, known, f"it has {', '.join(known) or 'no entries'}")
-            self.faults.append(Fault(at, f"{section} has no entry {name!r}", hint))
+    def dangling(self, section: str, name: str, at: Path_, *also: str) -> None:
+        """Notes a name that leads nowhere, neither in a section nor in one of those it might be in also; quiet where it
+        may lead to something whose own fault has been told."""
+        sections, written = (section, *also), self.source.values
+        misspelt = set(written) - set(File.model_fields)
+        for one in sections:
+            entries = written.get(one, {})
+            if not isinstance(entries, dict) or name in entries or (misspelt and one not in written):
+                return
+        known = [entry for one in sections for entry in getattr(self.file, one)]
+        hint = suggestion(name, known, f"known here: {', '.join(known) or 'nothing'}")
+        self.faults.append(Fault(at, f"no entry {name!r} in {' or '.join(sections)}", hint))
 
     # -------------------------------------------------------------------------------------------------- experiments
 
@@ -124,7 +129,7 @@ class Resolver:
             own = {key.partition(".")[2]: change for key, change in changes.items() if key.startswith(f"{slot}.")}
             return self.component(slot, chosen, place, own)
 
-        parts: dict[str, list[Any]] = {slot: [] for slot in (*SECTIONS, "training")}
+        parts: dict[str, list[Any]] = {slot: [] for slot in SLOTS}
         for slot, built in parts.items():
             place = places.get(slot, (*at, slot))
             for number, chosen in enumerate(entry.chosen(slot)):

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints
 
 Name = Annotated[str, StringConstraints(min_length=1)]
+
+
+def _names_a_folder(name: str) -> str:
+    if not all(part and not part.startswith(".") and part.isprintable() for part in name.split("/")) or "\\" in name:
+        raise ValueError(f"{name!r} cannot name a run folder: no leading dots, empty parts, backslashes or line breaks")
+    return name
+
+
+def _once_each(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("the same seed stands here twice")
+    return seeds
+
+
+FolderName = Annotated[Name, AfterValidator(_names_a_folder)]
+"""Names of experiments and sweeps are folders in `runs/`."""
+Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_once_each)]
 
 
 class Entry(BaseModel):
@@ -30,9 +47,14 @@ class ExperimentEntry(BaseModel):
         None, description="entry of `auxiliaries`, or several in the order in which they are written"
     )
     training: Name | None = Field(None, description="entry of `training`; the defaults unless given")
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field((0,), description="one run a seed")
+    seeds: Seeds = Field((0,), description="one run a seed")
     description: str = Field("", description="what it is for; printed with the results")
     expected: dict[str, float] = Field(default_factory=dict, description="published numbers, by metric")
+
+    def chosen(self, slot: str) -> tuple[str, ...]:
+        """The entries that fill a slot; several only for `auxiliary`."""
+        names = getattr(self, slot)
+        return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 class SweepEntry(BaseModel):
@@ -44,7 +66,7 @@ class SweepEntry(BaseModel):
     vary: dict[Name, Annotated[list[Any], Field(min_length=1)]] = Field(
         min_length=1, description="a slot, or an option as `slot.option`, and its values"
     )
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] | None = Field(None, description="instead of the base's")
+    seeds: Seeds | None = Field(None, description="instead of the base's")
     description: str = Field("", description="what it asks")
 
 
@@ -60,8 +82,8 @@ class File(BaseModel):
     auxiliaries: dict[Name, Entry] = Field(default_factory=dict, description="auxiliary tasks")
     datasets: dict[Name, Entry] = Field(default_factory=dict, description="sources of samples")
     training: dict[Name, dict[str, Any]] = Field(default_factory=dict, description="training recipes")
-    experiments: dict[Name, ExperimentEntry] = Field(default_factory=dict, description="what to run")
-    sweeps: dict[Name, SweepEntry] = Field(default_factory=dict, description="ablations")
+    experiments: dict[FolderName, ExperimentEntry] = Field(default_factory=dict, description="what to run")
+    sweeps: dict[FolderName, SweepEntry] = Field(default_factory=dict, description="ablations")
     default: tuple[Name, ...] = Field((), description="what `gad run` runs when nothing is named; all unless given")
 
 
@@ -72,4 +94,11 @@ SECTIONS = {
     "labels": "labels",
     "auxiliary": "auxiliaries",
 }
-"""The section that holds the entries of each slot."""
+"""The section that holds the entries of each kind of component."""
+SLOTS = (*SECTIONS, "training")
+"""What an experiment chooses."""
+
+
+def section_of(slot: str) -> str:
+    """The section that holds the entries of a slot."""
+    return SECTIONS.get(slot, slot)

@@ -28,7 +28,7 @@ NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)")
 WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
     word: value for value, words in ((True, "true True TRUE"), (False, "false False FALSE")) for word in words.split()
-} | {word: math.nan for word in (".nan", ".NaN", ".NAN")}  # fmt: skip
+} | dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan)  # fmt: skip
 
 
 @dataclass(frozen=True)

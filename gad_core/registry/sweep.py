@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gad_core.experiment import Experiment
-from gad_core.registry.resolve import Resolver, problems_of
-from gad_core.registry.schema import SECTIONS, ExperimentEntry, SweepEntry
+from gad_core.registry.resolve import Change, Resolver, problems_of
+from gad_core.registry.schema import SLOTS, ExperimentEntry, SweepEntry
 from gad_core.registry.source import Fault, Path_
+from gad_core.registry.told import names, shown
 
-SLOTS = (*SECTIONS, "training")
+LONGEST = 150
+"""Characters of a point's name, which is the name of a folder."""
 
 
 @dataclass(frozen=True)
@@ -33,62 +35,59 @@ class Sweep:
     description: str = ""
 
 
+@dataclass(frozen=True)
+class Point:
+    """One combination of values: the entry with its slots, and the options that change."""
+
+    label: str
+    entry: ExperimentEntry
+    places: Mapping[str, Path_]
+    changes: Mapping[str, Change]
+
+
 def resolve_sweep(resolver: Resolver, name: str, entry: SweepEntry) -> tuple[Sweep, dict[str, Experiment]]:
     """The points of a sweep: inert slots are emptied, equal points run once, impossible ones are listed."""
-    at: Path_ = ("sweeps", name)
     experiments: dict[str, Experiment] = {}
     skipped: list[Skipped] = []
-    if entry.base not in resolver.file.experiments:
-        resolver._dangling("experiments", entry.base, resolver.file.experiments, (*at, "base"))
-        return Sweep(name, (), ()), {}
-    strange = [key for key in entry.vary if key.partition(".")[0] not in SLOTS]
-    resolver.faults += [
-        Fault((*at, "vary", key), f"cannot vary {key!r}", f"vary {', '.join(SLOTS)}, or an option as slot.option", True)
-        for key in strange
-    ]
-    base = resolver.file.experiments[entry.base]
     equal: dict[str, str] = {}
-    for values in itertools.product(*(enumerate(values) for values in entry.vary.values())) if not strange else ():
-        point = dict(zip(entry.vary, values, strict=True))
-        label = ",".join(f"{key}={_shown(value)}" for key, (_, value) in point.items())
-        experiment = _point(resolver, f"{name}/{label}", base, entry, point, at)
+    points = list(_points(resolver, name, entry)) if _sound(resolver, name, entry) else []
+    for point, absent in zip(points, _absent(resolver, name, entry, points), strict=True):
+        if absent:
+            skipped.append(Skipped(point.label, absent))
+            continue
+        unique = f"{name}/{_unique(point.label, experiments, name)}"
+        experiment = resolver.experiment(unique, point.entry, ("sweeps", name), point.places, point.changes)
         if experiment is None:
             continue
         experiment = normalised(experiment)
         problems = problems_of(experiment)
         if problems:
-            skipped.append(Skipped(label, problems[0].message))
+            skipped.append(Skipped(point.label, problems[0].message))
         elif experiment.identity() in equal:
-            skipped.append(Skipped(label, f"the same as {equal[experiment.identity()]}"))
+            skipped.append(Skipped(point.label, f"the same as {equal[experiment.identity()]}"))
         else:
-            equal[experiment.identity()] = label
+            equal[experiment.identity()] = point.label
             experiments[experiment.name] = experiment
     return Sweep(name, tuple(experiments), tuple(skipped), entry.description), experiments
 
 
-def _point(
-    resolver: Resolver,
-    name: str,
-    base: ExperimentEntry,
-    entry: SweepEntry,
-    point: Mapping[str, tuple[int, Any]],
-    at: Path_,
-) -> Experiment | None:
-    """The experiment of one combination of values."""
-    slots: dict[str, Any] = {}
-    places: dict[str, Path_] = {slot: ("experiments", entry.base, slot) for slot in SLOTS}
-    changes: dict[str, tuple[Any, Path_]] = {}
-    for key, (number, value) in point.items():
-        place = (*at, "vary", key, number)
-        if "." in key:
-            changes[key] = (value, place)
-        elif _fits(key, value):
-            slots[key], places[key] = tuple(value) if isinstance(value, list) else value, place
-        else:
-            resolver.faults.append(Fault(place, f"{key} should be the name of an entry, not {value!r}"))
-            return None
-    changed = base.model_copy(update={**slots, **({"seeds": entry.seeds} if entry.seeds else {}), "expected": {}})
-    return resolver.experiment(name, changed, at, places, changes)
+def _sound(resolver: Resolver, name: str, entry: SweepEntry) -> bool:
+    """Whether base and keys lead somewhere and the values may stand there; what does not is noted."""
+    before = len(resolver.faults)
+    at: Path_ = ("sweeps", name)
+    if entry.base not in resolver.file.experiments:
+        resolver.dangling("experiments", entry.base, (*at, "base"))
+    for key, values in entry.vary.items():
+        slot, dot, option = key.partition(".")
+        if slot not in SLOTS or (dot and not option):
+            hint = f"vary {', '.join(SLOTS)}, or an option as slot.option"
+            resolver.faults.append(Fault((*at, "vary", key), f"cannot vary {key!r}", hint, True))
+            continue
+        for number, value in enumerate(values):
+            if not dot and not _fits(slot, value):
+                message = f"{slot} should be the name of an entry, not {shown(value)}"
+                resolver.faults.append(Fault((*at, "vary", key, number), message))
+    return len(resolver.faults) == before and entry.base in resolver.file.experiments
 
 
 def _fits(slot: str, value: Any) -> bool:
@@ -96,6 +95,52 @@ def _fits(slot: str, value: Any) -> bool:
         return slot in ("labels", "auxiliary", "training")
     several = slot == "auxiliary" and isinstance(value, list) and all(isinstance(one, str) for one in value)
     return isinstance(value, str) or several
+
+
+def _points(resolver: Resolver, name: str, entry: SweepEntry) -> Iterator[Point]:
+    """Every combination of the values; the last key varies fastest."""
+    base = resolver.file.experiments[entry.base]
+    for values in itertools.product(*(enumerate(values) for values in entry.vary.values())):
+        places: dict[str, Path_] = {slot: ("experiments", entry.base, slot) for slot in SLOTS}
+        slots: dict[str, Any] = {"expected": {}, **({"seeds": entry.seeds} if entry.seeds else {})}
+        changes: dict[str, Change] = {}
+        for key, (number, value) in zip(entry.vary, values, strict=True):
+            place = ("sweeps", name, "vary", key, number)
+            if "." in key:
+                changes[key] = Change(value, place)
+            else:
+                slots[key], places[key] = tuple(value) if isinstance(value, list) else value, place
+        label = ",".join(f"{key}={_label(value)}" for key, (_, value) in zip(entry.vary, values, strict=True))
+        yield Point(label, base.model_copy(update=slots), places, changes)
+
+
+def _absent(resolver: Resolver, name: str, entry: SweepEntry, points: list[Point]) -> list[str | None]:
+    """Why a point cannot be since its components lack an option that others have; None where nothing is lacking.
+
+    An option that no point has is a mistake in the file, and left to be told as one.
+    """
+    reasons: list[str | None] = [None] * len(points)
+    for key in (key for key in entry.vary if "." in key):
+        slot, option, *_ = key.split(".")
+        lacking = [_lacking(resolver, slot, option, point.entry) for point in points]
+        if points and all(found == "" for found in lacking):
+            message = f"{slot} is empty in every point: {key!r} has no effect"
+            resolver.faults.append(Fault(("sweeps", name, "vary", key), message, f"fill {slot} in the base", True))
+        elif None in lacking:
+            reasons = [reason or found for reason, found in zip(reasons, lacking, strict=True)]
+    return [reason or None for reason in reasons]
+
+
+def _lacking(resolver: Resolver, slot: str, option: str, entry: ExperimentEntry) -> str | None:
+    """None where the components of a slot have an option, '' where there are none, else who lacks it."""
+    chosen = entry.chosen(slot)
+    if not chosen and slot != "training":
+        return ""
+    for one in chosen:
+        model = resolver.model(slot, one) if one in resolver.entries(slot) else None
+        if model is not None and option not in names(model):
+            return f"{slot} {one!r} has no option {option!r}"
+    return None
 
 
 def normalised(experiment: Experiment) -> Experiment:
@@ -109,8 +154,19 @@ def normalised(experiment: Experiment) -> Experiment:
     return experiment
 
 
-def _shown(value: Any) -> str:
-    """A value as part of a name."""
-    if value is None:
-        return "none"
-    return "+".join(map(_shown, value)) if isinstance(value, list) else str(value).replace("/", "-")
+def _unique(label: str, taken: Collection[str], name: str) -> str:
+    """A label as the last part of a name that is short enough for a folder and nobody else's."""
+    short = label[:LONGEST]
+    numbered = itertools.chain([short], (f"{short}~{number}" for number in itertools.count(2)))
+    return next(one for one in numbered if f"{name}/{one}" not in taken)
+
+
+def _label(value: Any) -> str:
+    """A value as part of the name of a folder."""
+    if isinstance(value, dict):
+        return "+".join(f"{key}={_label(inner)}" for key, inner in value.items()) or "empty"
+    if isinstance(value, list):
+        return "+".join(map(_label, value)) or "empty"
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else str(value).lower()
+    return "".join(letter if letter.isprintable() and letter not in "/\\" else "-" for letter in str(value))

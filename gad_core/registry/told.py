@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import re
 import types
@@ -46,8 +47,10 @@ def faults_of(error: ValidationError, model: type[BaseModel], values: Any, subje
     for one in error.errors(include_url=False):
         location = one["loc"][:-1] if one["type"] == "missing" else one["loc"]
         found.setdefault(_written(values, location), []).append(one)
-    deepest = [path for path in found if not any(path != other[: len(path)] == path for other in found)]
-    return [fault for path in deepest for fault in _told(path, found[path], model, subject)]
+    for path, errors in found.items():
+        if any(other != path and other[: len(path)] == path for other in found):  # what lies deeper says why
+            errors[:] = [one for one in errors if one["type"] == "missing"]
+    return [fault for path, errors in found.items() for fault in _told(path, errors, model, subject)]
 
 
 def _told(path: Path_, errors: list[Mapping[str, Any]], model: type[BaseModel], subject: str | None) -> Iterable[Fault]:
@@ -84,9 +87,10 @@ def _message(one: Mapping[str, Any]) -> str:
     if kind in ("value_error", "assertion_error"):
         return text.partition(", ")[2]
     if kind in ("too_short", "too_long"):
-        most = one["ctx"].get("max_length")
-        return f"should have at {f'most {most}' if most is not None else 'least ' + str(one['ctx']['min_length'])} items"
-    text = text.removeprefix("Input ")
+        bound, number = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
+        return f"should have {bound} {one['ctx'][number]} item{'' if one['ctx'][number] == 1 else 's'}"
+    text = text.removeprefix("Input ").replace("greater than or equal to", "at least")
+    text = text.replace("less than or equal to", "at most")
     return f"{text[:1].lower()}{text[1:]}, not {shown(one['input'])}"
 
 
@@ -100,6 +104,11 @@ def shown(value: Any) -> str:
 def names(model: type[BaseModel]) -> set[str]:
     """What the options of a model are called in the file."""
     return {entry.alias or name for name, entry in model.model_fields.items()}
+
+
+def outside_lists(path: Path_) -> Path_:
+    """A path up to the first list in it."""
+    return tuple(itertools.takewhile(lambda part: isinstance(part, str), path))
 
 
 def _written(values: Any, location: Path_) -> Path_:

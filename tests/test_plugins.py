@@ -1,0 +1,218 @@
+"""Plugins of guests, right and wrong, in distributions of their own: each is listed, none stops another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gad_core import experiment, plugins, registry
+from gad_core.cli import main
+from gad_core.contracts import KINDS
+from gad_core.errors import PluginError, RegistryError
+from gad_core.hookspecs import HOOKS
+from gad_core.plugins import Broken, Plugins, discover
+
+HEAD = '''
+from typing import ClassVar
+from gad_core.contracts import Head
+from gad_core.hookspecs import hookimpl
+
+class Guest(Head):
+    """A head from elsewhere."""
+    name: ClassVar[str] = "{name}"
+    def layout(self, stage):
+        return ()
+    def build(self, hidden_size, targets):
+        raise AssertionError
+'''
+HOOK = """
+@hookimpl
+def gad_heads():
+    return [Guest]
+"""
+GUEST = HEAD.format(name="guest") + HOOK
+Install = Callable[..., Plugins]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Installs distributions (name → text of its plugin module) and finds what is offered, built-ins included."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def installed(**modules: str) -> Plugins:
+        for number, (name, text) in enumerate(modules.items()):
+            module = f"guest_{tmp_path.name.replace('-', '_')}_{number}"
+            (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
+            folder = tmp_path / f"{name}-1.{number}.dist-info"
+            folder.mkdir()
+            (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.{number}\n")
+            (folder / "entry_points.txt").write_text(f"[gad]\n{name} = {module}\n")
+        found = discover(entry_points(group="gad"))
+        for module in (plugins, registry, experiment):
+            monkeypatch.setattr(module, "installed", lambda: found)
+        return found
+
+    yield installed
+    for module in set(sys.modules) - before:
+        if module.startswith("guest_"):
+            del sys.modules[module]
+
+
+def of_guests(found: Plugins) -> list[tuple[str, str, str, str]]:
+    return [(o.kind, o.name, o.distribution, o.version) for o in found.offers if o.distribution != "gad-framework"]
+
+
+BROKEN = {
+    "import error": (
+        "import no_such_module_anywhere",
+        "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
+    ),
+    "syntax error": ("def", "SyntaxError"),
+    "exit at import": ("import sys\nsys.exit(3)", "SystemExit: 3"),
+    "outdated": (GUEST + "\nPLUGIN_API = 0", "was written for plugin API 0, this gad has 1"),
+    "wrong type": (GUEST.replace("[Guest]", "[Guest()]"), "not a subclass of Head"),
+    "wrong kind": (GUEST.replace("gad_heads", "gad_datasets"), "not a subclass of Dataset"),
+    "abstract class": (GUEST.replace("def build", "def built"), "it lacks build"),
+    "no name": (GUEST.replace('name: ClassVar[str] = "guest"', "pass"), "it has no `name`"),
+    "name with a colon": (GUEST.replace('"guest"', '"gue:st"'), "one with a colon"),
+    "option called use": (GUEST.replace("    def layout", "    use: int = 3\n    def layout"), "cannot be an option"),
+    "raising hook": (GUEST.replace("return [Guest]", "raise KeyError('oh')"), "hook gad_heads raised KeyError: 'oh'"),
+    "raising generator": (GUEST.replace("return [Guest]", "yield Guest\n    1 / 0"), "raised ZeroDivisionError"),
+    "hook without return": (GUEST.replace("return [Guest]", "[Guest]"), "hook gad_heads returned nothing"),
+    "hook returning one": (GUEST.replace("return [Guest]", "return Guest"), "hook gad_heads raised TypeError"),
+    "unknown hook": (HEAD.format(name="guest") + HOOK.replace("gad_heads", "gad_haeds"), "unknown hook 'gad_haeds'"),
+    "wrong arguments": (GUEST.replace("gad_heads()", "gad_heads(colour)"), "colour"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_is_listed_and_stops_nobody(install: Install, text: str, reason: str) -> None:
+    found = install(bad=text, good=HEAD.format(name="fine") + HOOK)
+    (broken,) = found.broken
+    assert (broken.entry_point, broken.distribution, broken.version) == ("bad", "bad", "1.0")
+    assert reason in broken.reason and "\n" not in broken.reason
+    assert of_guests(found) == [("head", "fine", "good", "1.1")]
+    assert found.find("head", "gad").distribution == "gad-framework"
+
+    listed = CliRunner().invoke(main, ["plugins"], env={"COLUMNS": "400"})
+    assert listed.exit_code == 0
+    (line,) = [line for line in listed.output.splitlines() if "broken" in line]
+    assert "bad" in line and "1.0" in line and reason in line
+    assert any("fine" in line and "ready" in line for line in listed.output.splitlines())
+
+
+def test_a_faulty_hook_loses_its_own_components_alone(install: Install) -> None:
+    found = install(
+        half=GUEST + "\n@hookimpl\ndef gad_datasets():\n    return [Guest]\n@hookimpl\ndef gad_odd(): pass\n"
+    )
+    assert of_guests(found) == [("head", "guest", "half", "1.0")]
+    assert len(found.broken) == 2
+
+
+def test_one_faulty_component_loses_itself_alone(install: Install) -> None:
+    found = install(half=GUEST.replace("[Guest]", "[Guest, int]"))
+    assert of_guests(found) == [("head", "guest", "half", "1.0")]
+    assert "int" in found.broken[0].reason
+
+
+def test_a_component_offered_twice_by_one_distribution_is_one(install: Install) -> None:
+    found = install(twice=GUEST.replace("[Guest]", "[Guest, Guest]"))
+    assert len(of_guests(found)) == 1 and not found.broken
+
+
+def test_every_kind_has_its_hook() -> None:
+    assert list(HOOKS) == list(KINDS)
+
+
+REGISTRY = """version: 1
+backbones: {{tiny: {{use: llama-tiny}}}}
+datasets: {{kitchen: {{use: kitchen}}}}
+heads: {{h: {{use: "{use}"}}}}
+experiments:
+  one: {{dataset: kitchen, backbone: tiny, head: h}}
+"""
+
+
+def test_a_guest_is_used_by_its_name(install: Install) -> None:
+    install(guests=GUEST)
+    one = registry.loads(REGISTRY.format(use="guest")).experiments["one"]
+    assert one.resolved()["head"] == {"use": "guest"}
+
+
+def test_a_name_collision_names_both_and_a_prefix_chooses(install: Install) -> None:
+    found = install(guests=HEAD.format(name="discriminative") + HOOK)
+    with pytest.raises(RegistryError) as caught:
+        registry.loads(REGISTRY.format(use="discriminative"))
+    assert "registry.yaml:4:18: heads.h.use: several plugins offer the head 'discriminative'" in str(caught.value)
+    assert "gad-framework:discriminative" in str(caught.value) and "guests:discriminative" in str(caught.value)
+
+    for distribution in ("guests", "gad-framework"):
+        book = registry.loads(REGISTRY.format(use=f"{distribution}:discriminative"))
+        head = book.experiments["one"].head
+        assert type(head) is found.find("head", f"{distribution}:discriminative").component
+        assert found.use(type(head)) == f"{distribution}:discriminative"
+    listed = CliRunner().invoke(main, ["plugins"], env={"COLUMNS": "400"}).output
+    assert "use: guests:discriminative" in listed and "use: gad-framework:discriminative" in listed
+    assert registry.loads(REGISTRY.format(use="gad-framework:gad").replace("head: h}", "head: h, labels: t}") +
+                          "labels: {t: {use: text}}\n")  # fmt: skip
+
+
+def test_what_was_chosen_by_a_prefix_is_rebuilt(install: Install) -> None:
+    """Two experiments that differ in nothing but the distribution of a head are two."""
+    found = install(guests=HEAD.format(name="discriminative") + HOOK)
+    one, other = (
+        registry.loads(REGISTRY.format(use=f"{distribution}:discriminative")).experiments["one"]
+        for distribution in ("guests", "gad-framework")
+    )
+    assert one.identity() != other.identity()
+    assert registry.rebuild(one.resolved(), "one", found) == one
+    assert registry.loads(registry.dump([other]), plugins=found).experiments["one"] == other
+
+
+def test_the_same_name_in_two_kinds_is_no_collision(install: Install) -> None:
+    found = install(guests=HEAD.format(name="kitchen") + HOOK)
+    assert found.find("head", "kitchen").distribution == "guests"
+    assert found.find("dataset", "kitchen").distribution == "gad-framework"
+    assert found.use(found.find("dataset", "kitchen").component) == "kitchen"
+
+
+def test_a_broken_plugin_stops_only_who_needs_what_it_might_offer(install: Install) -> None:
+    install(bad="import no_such_module_anywhere")
+    assert registry.loads(REGISTRY.format(use="discriminative")).experiments
+    with pytest.raises(RegistryError) as caught:
+        registry.loads(REGISTRY.format(use="splendid"))
+    told = str(caught.value)
+    assert "registry.yaml:4:18: heads.h.use: there is no head 'splendid'" in told
+    assert "bad 1.0: cannot be imported: ModuleNotFoundError" in told
+
+
+def test_a_missing_name_has_a_suggestion() -> None:
+    with pytest.raises(PluginError, match="did you mean 'generative'"):
+        plugins.installed().find("head", "genrative")
+    with pytest.raises(PluginError, match="installed are discriminative, gad, generative"):
+        plugins.installed().find("head", "zzz")
+    with pytest.raises(PluginError, match="there is no head 'other:gad'"):
+        plugins.installed().find("head", "other:gad")
+
+
+def test_a_reason_is_printed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Square brackets are markup to rich."""
+    found = Plugins((), (Broken("odd", "odd", "1", "cannot be imported: [/red] [bold]x[/bold]"),))
+    monkeypatch.setattr(plugins, "installed", lambda: found)
+    listed = CliRunner().invoke(main, ["plugins"], env={"COLUMNS": "200"})
+    assert listed.exit_code == 0 and "[/red] [bold]x[/bold]" in listed.output
+
+
+def test_the_options_of_a_component_are_described() -> None:
+    shown = CliRunner().invoke(main, ["plugins", "gad"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert "head gad (gad-framework" in shown.output and "generation_weight" in shown.output
+    assert "discriminative-first | generation-first | parallel" in shown.output
+    wrong = CliRunner().invoke(main, ["plugins", "gda"])
+    assert wrong.exit_code == 2 and "did you mean 'gad'" in wrong.output and "Traceback" not in wrong.output
