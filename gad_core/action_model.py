@@ -17,15 +17,24 @@ from gad_core.values import Slot, Stage
 
 
 class Connector(nn.Module):
-    """Frame features to the language model's width: Linear → GELU (exact) → Linear."""
+    """Frame features, scaled, to the language model's width: Linear → GELU (exact) → Linear.
+
+    `mean` and `deviation` (D,) are 0 and 1 unless the dataset measures them; they are kept in checkpoints.
+    """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, width: int, hidden_size: int) -> None:
         super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
         self.inward = nn.Linear(width, hidden_size)
         self.outward = nn.Linear(hidden_size, hidden_size)
 
     def forward(self, features: Tensor) -> Tensor:  # (N, D) -> (N, H)
-        return self.outward(nn.functional.gelu(self.inward(features.to(self.inward.weight.dtype))))
+        scaled = (features.to(self.mean.dtype) - self.mean) / self.deviation
+        return self.outward(nn.functional.gelu(self.inward(scaled)))
 
 
 class ActionModel(nn.Module):

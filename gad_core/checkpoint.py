@@ -26,9 +26,15 @@ from gad_core.values import Codebook, LabelSpace, Prompt
 WEIGHTS, LABELS, OPTIMIZER, PLACE = "weights.safetensors", "labels.json", "optimizer.pt", "place.json"
 
 
+def kept_tensors(model: ActionModel) -> dict[str, Tensor]:
+    """What a checkpoint holds, by name: every parameter that training may change, and the scale of the features."""
+    scale = {f"connector.{name}": buffer for name, buffer in model.connector.named_buffers()}
+    return {name: model.get_parameter(name) for name in model.trainable} | scale
+
+
 def trained_weights(model: ActionModel) -> dict[str, Tensor]:
-    """Every parameter that training may change, by name, on the CPU."""
-    return {name: model.get_parameter(name).detach().cpu().contiguous() for name in model.trainable}
+    """A copy of what a checkpoint holds, on the CPU."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in kept_tensors(model).items()}
 
 
 def save_checkpoint(model: ActionModel, labels: Mapping[str, Any], folder: Path) -> None:
@@ -50,10 +56,10 @@ def load_weights(model: ActionModel, folder: Path) -> None:
         raise CheckpointError(
             f"cannot be read: {error}", where=str(path), hint="train again, or restore the file"
         ) from error
-    expected, found = set(model.trainable), set(weights)
-    shapes = {name for name in expected & found if model.get_parameter(name).shape != weights[name].shape}
-    if expected != found or shapes:
-        wrong = sorted((expected ^ found) | shapes)
+    kept = kept_tensors(model)
+    shapes = {name for name in kept.keys() & weights.keys() if kept[name].shape != weights[name].shape}
+    if kept.keys() != weights.keys() or shapes:
+        wrong = sorted((kept.keys() ^ weights.keys()) | shapes)
         raise CheckpointError(
             f"holds other parameters than this experiment trains: {', '.join(wrong[:4])} ({len(wrong)} in all)",
             where=str(path),
@@ -61,7 +67,7 @@ def load_weights(model: ActionModel, folder: Path) -> None:
         )
     with torch.no_grad():
         for name, value in weights.items():
-            model.get_parameter(name).copy_(value)
+            kept[name].copy_(value)
 
 
 # -------------------------------------------------------------------------------------------------- labels and prompts

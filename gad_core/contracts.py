@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gad_core.modules import HeadModule, Transformer
+    from gad_core.scaling import Scale
 
 PLUGIN_API = 1
 """Version of these contracts. A plugin module may state the one it was written for as `PLUGIN_API = 1`."""
@@ -181,6 +182,8 @@ class Corpus(ABC):
     """The splits that have samples; `train` and `test` at least."""
     headline: str
     """The metric that selects the best checkpoint unless the registry says otherwise; higher is better."""
+    scale: Scale | None = None
+    """How the model is to scale the features; as they are unless given (`gad_core.scaling.measure_scale`)."""
     usage: Mapping[str, str] = {}
     """What was used of what was named, for the report: `{"recordings": "557 of 579"}`."""
 

@@ -79,7 +79,11 @@ def make_accelerator(experiment: Experiment, root: Path) -> Accelerator:
 
 def make_model(experiment: Experiment, corpus: Corpus, seed: int) -> ActionModel:
     """The model of an experiment for an opened dataset."""
-    return compose(experiment, spaces=corpus.spaces, prompts=corpus.prompts, width=corpus.features.width, seed=seed)
+    model = compose(experiment, spaces=corpus.spaces, prompts=corpus.prompts, width=corpus.features.width, seed=seed)
+    if corpus.scale is not None:
+        model.connector.mean.copy_(torch.from_numpy(corpus.scale.mean))
+        model.connector.deviation.copy_(torch.from_numpy(corpus.scale.deviation))
+    return model
 
 
 class Session:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from gad_core.contracts import Corpus
 from gad_core.errors import DataError, FeatureError
-from gad_core.standardized import Standardized
+from gad_core.scaling import measure_scale
 from gad_core.values import Predictions, Sample
 
 HEADER = "recording,start,end,label,split,goal\n"
@@ -232,22 +232,23 @@ def test_missing_recordings_can_be_skipped_and_are_counted(opened: Open) -> None
     assert corpus.usage == {"recordings": "3 of 4", "segments": "6 of 8"}
 
 
-def test_features_are_standardized_over_the_training_recordings(opened: Open) -> None:
+def test_the_scale_is_measured_over_the_training_recordings(opened: Open) -> None:
     corpus = opened(standardize=True)
     train = np.concatenate([corpus.features.read(name, range(20)) for name in ("one", "two")]).reshape(-1, 3)
-    assert np.allclose(train.mean(axis=0), 0, atol=1e-5)
-    assert np.allclose(train.std(axis=0), 1, atol=1e-5)
-    assert corpus.features.read("three", range(3)).shape == (3, 2, 3)
-    assert corpus.features.read("three", range(3)).dtype == np.float32
+    assert corpus.scale is not None
+    assert np.allclose(corpus.scale.mean, train.mean(axis=0), atol=1e-5)
+    assert np.allclose(corpus.scale.deviation, train.std(axis=0), atol=1e-5)
+    assert opened().scale is None
 
 
-def test_standardizing_names_the_recording_with_nan_and_keeps_constants() -> None:
+def test_measuring_the_scale_names_the_recording_with_nan_and_keeps_constants() -> None:
     store = Store()
     store.arrays["one"][:, :, 1] = 7
-    assert np.all(Standardized.over(store, ["one"]).read("one", range(20))[:, :, 1] == 0)
+    scale = measure_scale(store, ["one"])
+    assert (scale.mean[1], scale.deviation[1]) == (7, 1)
     store.arrays["two"][3, 0, 0] = np.nan
     with pytest.raises(FeatureError, match="'two'"):
-        Standardized.over(store, ["one", "two"])
+        measure_scale(store, ["one", "two"])
 
 
 # -------------------------------------------------------------------------------------------------------- faults

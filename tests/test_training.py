@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -18,6 +19,7 @@ from gad_core.checkpoint import Place, load_weights, save_checkpoint
 from gad_core.errors import CheckpointError, TrainingError
 from gad_core.experiment import Experiment
 from gad_core.run import make_model
+from gad_core.scaling import Scale
 from gad_core.testing.corpus import Memory
 from gad_core.testing.tiny import Tiny
 from gad_core.training import Trainer
@@ -164,6 +166,19 @@ def test_checkpoint_round_trip_and_refusals(tmp_path: Path) -> None:
     (tmp_path / "checkpoint" / "weights.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_weights(fresh, tmp_path / "checkpoint")
+
+
+def test_the_scale_of_the_features_is_kept_with_the_weights(tmp_path: Path) -> None:
+    given = experiment(epochs=1, batch=8)
+    corpus = given.dataset.open()
+    corpus.scale = Scale(np.full(8, 3.0, dtype=np.float32), np.full(8, 2.0, dtype=np.float32))
+    model = make_model(given, corpus, 0)
+    features = torch.randn(5, 8)
+    plain = make_model(given, given.dataset.open(), 0)
+    torch.testing.assert_close(model.connector(features * 2 + 3), plain.connector(features))
+    save_checkpoint(model, {}, tmp_path)
+    load_weights(plain, tmp_path)
+    torch.testing.assert_close(model.connector(features), plain.connector(features))
 
 
 def test_batches_hold_every_sample_once_and_group_by_length() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from gad_core.contracts import Corpus, Features
 from gad_core.corpora import STREAM_QUESTION, ClipCorpus, FrameLabels, Segment, StreamCorpus
 from gad_core.errors import DataError
-from gad_core.standardized import Standardized
+from gad_core.scaling import measure_scale
 from gad_core.values import LabelSpace
 from gad_segments.annotations import Faults, Row, read_rows
 from gad_segments.plugin import Segments
@@ -66,12 +66,18 @@ def make_corpus(options: Segments, store: Features) -> Corpus:
             hint="correct `fps`, or pack the features with the rate they were extracted at",
         )
     found = annotate(options, store)
-    features: Features = Standardized.over(store, found.recordings("train")) if options.standardize else store
+    corpus = _make_corpus(options, found, store)
+    if options.standardize:
+        corpus.scale = measure_scale(store, found.recordings("train"))
+    return corpus
+
+
+def _make_corpus(options: Segments, found: Annotations, store: Features) -> Corpus:
     if options.mode == "clips":
         return ClipCorpus(
             actions=found.actions,
             goals=found.goals,
-            features=features,
+            features=store,
             segments=clip_segments(found),
             asks=options.asked,
             questions={str(ask): text for ask, text in options.questions.items()},
@@ -81,7 +87,7 @@ def make_corpus(options: Segments, store: Features) -> Corpus:
     return StreamCorpus(
         actions=found.actions,
         goals=found.goals,
-        features=features,
+        features=store,
         recordings=frame_labels(found, store, options.overlap),
         windows=options.windows(),
         background_weight=options.background_weight,
