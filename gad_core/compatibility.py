@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gad_core.contracts import AuxiliaryTask, Head
 from gad_core.experiment import Experiment
 from gad_core.values import BRANCH_SLOTS, Slot, Stage
 
@@ -23,72 +25,86 @@ class Problem:
 
 def compatibility(experiment: Experiment) -> tuple[Problem, ...]:
     """Everything that keeps the five components from working together; empty when they do."""
-    problems: list[Problem] = []
-    head, dataset = experiment.head, experiment.dataset
+    return (*_of_layout(experiment), *_of_labels(experiment), *_of_auxiliary(experiment), *_of_dataset(experiment))
+
+
+def _of_layout(experiment: Experiment) -> Iterator[Problem]:
+    head = experiment.head
     for stage in Stage:
         strange = {slot for branch in head.layout(stage) for slot in branch} - BRANCH_SLOTS
         if strange:
-            problems.append(
-                Problem(
-                    "head",
-                    f"head '{head.name}' lays out {sorted(slot.name for slot in strange)}",
-                    "a head may lay out CLS, CUE, ANSWER, AUXILIARY and EOS",
-                )
+            yield Problem(
+                "head",
+                f"head '{head.name}' lays out {', '.join(sorted(slot.name for slot in strange))}",
+                "a head may lay out CLS, CUE, ANSWER, AUXILIARY and EOS",
             )
-    if head.speaks and experiment.labels is None:
-        problems.append(
-            Problem(
-                "labels",
-                f"head '{head.name}' writes the answer and needs a label tokenizer",
-                "add `labels:`, for example {use: text}",
-            )
+
+
+def _of_labels(experiment: Experiment) -> Iterator[Problem]:
+    head, labels = experiment.head, experiment.labels
+    if head.speaks and labels is None:
+        yield Problem(
+            "labels",
+            f"head '{head.name}' writes the answer and needs a label tokenizer",
+            "add `labels:`, for example {use: text}",
         )
-    if not head.speaks and experiment.labels is not None:
-        problems.append(
-            Problem(
-                "labels",
-                f"head '{head.name}' never writes: label tokenizer '{experiment.labels.name}' has no effect",
-                "remove `labels:`",
-                inert=True,
-            )
+    if not head.speaks and labels is not None:
+        yield Problem(
+            "labels",
+            f"head '{head.name}' never writes: label tokenizer '{labels.name}' has no effect",
+            "remove `labels:`",
+            inert=True,
         )
+
+
+def _of_auxiliary(experiment: Experiment) -> Iterator[Problem]:
+    head, dataset = experiment.head, experiment.dataset
     room = any(Slot.AUXILIARY in branch for branch in head.layout(Stage.TRAIN))
     for task in experiment.auxiliary:
         if task.form == "written" and not room:
-            problems.append(
-                Problem(
-                    "auxiliary",
-                    f"head '{head.name}' never writes: auxiliary task '{task.name}' has no place",
-                    "remove `auxiliary:`, or give it `form: classified`",
-                    inert=True,
-                )
+            yield Problem(
+                "auxiliary",
+                f"head '{head.name}' never writes: auxiliary task '{task.name}' has no place",
+                "remove `auxiliary:`, or give it `form: classified`",
+                inert=True,
             )
-        if task.form == "classified" and not head.classifies:
-            problems.append(
-                Problem(
-                    "auxiliary",
-                    f"head '{head.name}' has no class layers: auxiliary task '{task.name}' cannot be classified",
-                    "give it `form: written`, or use a head that classifies",
-                )
-            )
+        if task.form == "classified":
+            yield from _of_classified(head, task)
         missing = task.needs() - dataset.relations()
         if missing:
-            problems.append(
-                Problem(
-                    "auxiliary",
-                    f"auxiliary task '{task.name}' needs {', '.join(sorted(missing))}, "
-                    f"which dataset '{dataset.name}' does not supply",
-                    f"it supplies {', '.join(sorted(dataset.relations()))}",
-                )
+            yield Problem(
+                "auxiliary",
+                f"auxiliary task '{task.name}' needs {', '.join(sorted(missing))}, "
+                f"which dataset '{dataset.name}' does not supply",
+                f"it supplies {', '.join(sorted(dataset.relations()))}",
             )
+    tasks = [(task.name, task.form) for task in experiment.auxiliary]
+    for name, form in dict.fromkeys(task for task in tasks if tasks.count(task) > 1):
+        yield Problem("auxiliary", f"auxiliary task '{name}' is {form} twice", "name it once")
+
+
+def _of_classified(head: Head, task: AuxiliaryTask) -> Iterator[Problem]:
+    if not head.classifies:
+        yield Problem(
+            "auxiliary",
+            f"head '{head.name}' has no class layers: auxiliary task '{task.name}' cannot be classified",
+            "give it `form: written`, or use a head that classifies",
+        )
+    if len(task.needs()) != 1:
+        yield Problem(
+            "auxiliary",
+            f"auxiliary task '{task.name}' needs {len(task.needs())} relations: only the labels of one can be classified",
+            "give it `form: written`",
+        )
+
+
+def _of_dataset(experiment: Experiment) -> Iterator[Problem]:
+    dataset = experiment.dataset
     unknown = dataset.asks() - dataset.relations()
     if not dataset.asks() or unknown:
-        problems.append(
-            Problem(
-                "dataset",
-                f"dataset '{dataset.name}' asks {sorted(unknown) or 'nothing'} and supplies "
-                f"{sorted(dataset.relations())}",
-                "ask relations that it supplies",
-            )
+        yield Problem(
+            "dataset",
+            f"dataset '{dataset.name}' asks {', '.join(sorted(unknown)) or 'nothing'} and supplies "
+            f"{', '.join(sorted(dataset.relations()))}",
+            "ask relations that it supplies",
         )
-    return tuple(problems)

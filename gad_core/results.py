@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gad_core.contracts import Corpus
 from gad_core.errors import CheckpointError
 from gad_core.experiment import Experiment
 from gad_core.files import plain, write_json, write_text, writing
+from gad_core.registry import dump
 from gad_core.values import Predictions
 
 RESULTS, STATE, LOG, PREDICTIONS, REGISTRY = (
@@ -262,7 +262,7 @@ class RunFolder:
         resumes = any(self.path.glob("resume-*")) and not (self.path / RESULTS).exists() and self._state() == state
         if self.path.exists() and (fresh or not resumes):
             shutil.rmtree(self.path)
-        write_text(self.path / REGISTRY, resolved_registry(experiment))
+        write_text(self.path / REGISTRY, dump([experiment]))
         write_json(self.path / STATE, state)
 
     def _state(self) -> Any:
@@ -285,27 +285,6 @@ class RunFolder:
         from gad_core.report import pictures
 
         pictures(predictions, corpus, lines, self.path)
-
-
-def resolved_registry(experiment: Experiment) -> str:
-    """A registry file that holds this experiment alone, every default written out."""
-    resolved = experiment.resolved()
-    name = experiment.name
-    sections = {"dataset": "datasets", "backbone": "backbones", "head": "heads", "labels": "labels"}
-    file: dict[str, Any] = {"version": 1}
-    uses: dict[str, Any] = {}
-    for slot, section in sections.items():
-        if resolved[slot]:
-            file[section] = {resolved[slot]["use"]: resolved[slot]}
-            uses[slot] = resolved[slot]["use"]
-    if resolved["auxiliary"]:
-        entries = {f"{task['use']}-{number}": task for number, task in enumerate(resolved["auxiliary"], start=1)}
-        file["auxiliaries"], uses["auxiliary"] = entries, list(entries)
-    file["training"], uses["training"] = {"recipe": resolved["training"]}, "recipe"
-    texts = {"description": experiment.description, "expected": dict(experiment.expected)}
-    uses |= {"seeds": list(experiment.seeds), **{key: value for key, value in texts.items() if value}}
-    file["experiments"] = {name: uses}
-    return yaml.safe_dump(plain(file), sort_keys=False, allow_unicode=True, width=120)
 
 
 # --------------------------------------------------------------------------------------------------------- predictions

@@ -34,13 +34,15 @@ class Training(BaseModel):
     micro_batch: PositiveInt | None = Field(
         None, description="samples a forward pass in one process; smaller than `batch` accumulates gradients"
     )
-    learning_rate: PositiveFloat = 1e-4
+    learning_rate: PositiveFloat = Field(1e-4, description="AdamW's, at the peak of the schedule")
     head_learning_rate: PositiveFloat | None = Field(
         None, description="learning rate of all but the backbone; `learning_rate` unless given"
     )
-    weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="how the learning rate falls after the warm-up"
+    )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the updates in which the learning rate rises")
     clip: PositiveFloat | None = Field(1.0, description="largest norm of the gradient; null does not clip")
     precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 on a GPU that has it, else fp32")

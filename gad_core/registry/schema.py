@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints
 
@@ -75,7 +75,7 @@ class File(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Annotated[int, Field(ge=1, le=1)] = Field(description="of this format: 1")
+    version: Literal[1] = Field(description="of this format")
     backbones: dict[Name, Entry] = Field(default_factory=dict, description="language models")
     labels: dict[Name, Entry] = Field(default_factory=dict, description="label tokenizers")
     heads: dict[Name, Entry] = Field(default_factory=dict, description="ways to read the answer")
