@@ -93,7 +93,8 @@ def _of_classified(head: Head, task: AuxiliaryTask) -> Iterator[Problem]:
     if len(task.needs()) != 1:
         yield Problem(
             "auxiliary",
-            f"auxiliary task '{task.name}' needs {len(task.needs())} relations: only the labels of one can be classified",
+            f"auxiliary task '{task.name}' needs {', '.join(sorted(task.needs())) or 'no relation'}: only labels of "
+            "one relation can be classified",
             "give it `form: written`",
         )
 

@@ -23,6 +23,7 @@ def check(file: Path) -> None:
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from gad_core import registry
 
@@ -33,7 +34,8 @@ def check(file: Path) -> None:
         if not any(name in sweep.experiments for sweep in book.sweeps.values()):
             missing = [path for path in experiment.dataset.files() if not path.exists()]
             needs = f"\nneeds {', '.join(path.name for path in missing)}, not there yet" if missing else ""
-            table.add_row(name, composition(experiment) + needs, " ".join(map(str, experiment.seeds)))
+            seeds = " ".join(map(str, experiment.seeds))
+            table.add_row(Text(name), Text(composition(experiment) + needs), seeds)
     console.print(table)
     for sweep in book.sweeps.values():
         points = f"{len(sweep.experiments)} points, {len(sweep.skipped)} skipped"

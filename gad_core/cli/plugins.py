@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 import click
@@ -61,7 +62,7 @@ def _describe(found: Plugins, name: str, console: Console) -> None:
         raise PluginError(f"nobody offers {name!r}", hint=suggestion(name, known, "`gad plugins` lists what there is"))
     for offer in offers:
         console.rule(Text(f"{offer.kind} {offer.name} ({offer.distribution} {offer.version})"))
-        console.print((offer.component.__doc__ or "").strip(), markup=False, highlight=False)
+        console.print(inspect.cleandoc(offer.component.__doc__ or ""), markup=False, highlight=False)
         table = Table("option", "type", "default", "meaning")
         for option in options(offer.component):
             table.add_row(*map(Text, option))

@@ -52,6 +52,18 @@ A point is an experiment called `<sweep>/<key>=<value>,…`.
 """
 
 
+TYPES: dict[Any, str] = {
+    Any: "any value",
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "true | false",
+    type(None): "null",
+    Path: "path",
+}
+"""Python's types in the words of a registry file."""
+
+
 def options(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str, str]]:
     """The options of a model: (name, type, default, meaning); those of an option that has options follow it, dotted."""
     rows = []
@@ -62,7 +74,8 @@ def options(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, st
             default = _value(entry.get_default(call_default_factory=True, validated_data={}))
         dotted = prefix + (entry.alias or name)
         rows.append((dotted, _type(entry.annotation) + _bounds(entry.metadata), default, entry.description or ""))
-        for inner in (entry.annotation, *get_args(entry.annotation)):
+        union = get_origin(entry.annotation) in (Union, types.UnionType)
+        for inner in get_args(entry.annotation) if union else (entry.annotation,):
             if inspect.isclass(inner) and issubclass(inner, BaseModel):
                 rows += options(inner, f"{dotted}.")
     return rows
@@ -103,16 +116,7 @@ def _type(annotation: Any) -> str:
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         inside = [entry.alias or name for name, entry in annotation.model_fields.items()]
         return "{" + ", ".join(inside[:3] + ["…"] * (len(inside) > 3 or annotation is Entry)) + "}"
-    known = {
-        Any: "any value",
-        str: "text",
-        int: "integer",
-        float: "number",
-        bool: "true | false",
-        type(None): "null",
-        Path: "path",
-    }
-    return known.get(annotation, getattr(annotation, "__name__", str(annotation)))
+    return TYPES.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
 def _table(model: type[BaseModel]) -> str:
