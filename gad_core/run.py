@@ -70,7 +70,9 @@ def make_accelerator(experiment: Experiment, root: Path) -> Accelerator:
     bf16 = options.precision == "bf16" or (options.precision == "auto" and gpu_has_it)
     try:
         return Accelerator(
-            mixed_precision="bf16" if bf16 else "no", log_with=list(options.trackers), project_dir=root / "trackers"
+            mixed_precision="bf16" if bf16 else "no",
+            log_with=list(options.trackers) or None,
+            project_dir=root / "trackers",
         )
     except (ImportError, ValueError) as error:
         hint = f"install {', '.join(options.trackers)}, or remove `trackers`"
