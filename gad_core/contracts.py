@@ -13,13 +13,24 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtim
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from gad_core.values import Codebook, LabelRef, LabelSpace, Layout, Predictions, Prompt, Query, Sample, Slot, Stage
+from gad_core.values import (
+    Codebook,
+    LabelRef,
+    LabelSpace,
+    Layout,
+    Predictions,
+    Prompt,
+    Query,
+    Sample,
+    Scale,
+    Slot,
+    Stage,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
     from gad_core.modules import HeadModule, Transformer
-    from gad_core.scaling import Scale
 
 PLUGIN_API = 1
 """Version of these contracts. A plugin module may state the one it was written for as `PLUGIN_API = 1`."""

@@ -192,6 +192,13 @@ def _node_states(lm: LanguageModel, writer: Writer, trie: Trie) -> Iterator[tupl
 # ---------------------------------------------------------------------------------------------------- text, then [CLS]
 
 
+def cls_behind_text(lm: LanguageModel, states: Tensor) -> Tensor:
+    """Writes every query's answer and whatever follows it to the end, then reads [CLS] behind it, (Q, H)."""
+    writer = lm.write(states)
+    write_to_end(lm, writer)
+    return writer.append_cls()
+
+
 def write_to_end(lm: LanguageModel, writer: Writer) -> None:
     """Writes greedily behind every query until its EOS, which is written too, as it was in training.
 

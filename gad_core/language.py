@@ -104,14 +104,6 @@ class LanguageModel:
             positions=batch.positions[rows, columns],
         )
 
-    def cls_behind_text(self, states: Tensor) -> Tensor:
-        """Writes every query's answer and whatever follows it to the end, then reads [CLS] behind it, (Q, H)."""
-        from gad_core.decoding import write_to_end
-
-        writer = self.write(states)
-        write_to_end(self, writer)
-        return writer.append_cls()
-
 
 @dataclass
 class Writer:

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gad_core.contracts import Corpus
 from gad_core.errors import CheckpointError
 from gad_core.experiment import Experiment
 from gad_core.files import plain, write_json, write_text, writing
@@ -279,12 +278,6 @@ class RunFolder:
     def write_predictions(self, predictions: Predictions) -> None:
         """Every answer with its scores."""
         save_predictions(predictions, self.path / PREDICTIONS)
-
-    def write_pictures(self, predictions: Predictions, corpus: Corpus, lines: list[dict[str, Any]]) -> None:
-        """Learning curves, a confusion matrix a relation and, for streams, timelines."""
-        from gad_core.report import pictures
-
-        pictures(predictions, corpus, lines, self.path)
 
 
 # --------------------------------------------------------------------------------------------------------- predictions

@@ -23,6 +23,7 @@ from gad_core.evaluation import Evaluation, predict_split
 from gad_core.experiment import Experiment
 from gad_core.machine import device_name, peak_memory_mb, reset_peak_memory
 from gad_core.progress import Reporter
+from gad_core.report import pictures
 from gad_core.results import Log, Results, RunFolder, Timing, fingerprint
 from gad_core.training import Trainer
 
@@ -224,6 +225,6 @@ class Session:
     def write(self, results: Results, test: Evaluation) -> None:
         """Predictions and pictures first; `results.json` last, since its presence says that the run is finished."""
         self.folder.write_predictions(test.predictions)
-        self.folder.write_pictures(test.predictions, self.corpus, self.log.lines())
+        pictures(test.predictions, self.corpus, self.log.lines(), self.folder.path)
         self.folder.write_results(results)
         remove_resume_points(self.folder.path)

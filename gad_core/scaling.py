@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from gad_core.contracts import Features
 from gad_core.errors import FeatureError
+from gad_core.values import Scale
 
 CHUNK = 4096
 """Frames read at a time."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The model reads features as (x - mean) / deviation, each (D,) float32.
-
-    It is the model's, not the features': it stays with a checkpoint, whatever features are given to it later.
-    """
-
-    mean: np.ndarray
-    deviation: np.ndarray
 
 
 def measure_scale(features: Features, recordings: Iterable[str]) -> Scale:

@@ -131,6 +131,17 @@ class Prompt:
         return self.cue[1:] if self.cue.startswith("\n") and text.endswith("\n") else self.cue
 
 
+@dataclass(frozen=True)
+class Scale:
+    """The model reads features as (x - mean) / deviation, each (D,) float32.
+
+    It is the model's, not the features': it stays with a checkpoint, whatever features are given to it later.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
 class Slot(IntEnum):
     """What a token of a sequence stands for."""
 

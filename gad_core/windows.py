@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from gad_core.batching import stable_seed
 
@@ -108,3 +108,32 @@ class WindowOptions(BaseModel):
     def windows(self) -> Windows:
         """The windows these options describe."""
         return Windows(self.long, self.short, self.stride or self.short, self.protocol, self.queries)
+
+
+Ask = Literal["current", "next", "goal"]
+
+
+class ClipOrStreamOptions(WindowOptions):
+    """The options of a dataset that may be read as trimmed clips or as untrimmed streams."""
+
+    mode: Literal["clips", "stream"] = Field("clips", description="one sample a segment, or untrimmed recordings")
+    asked: tuple[Ask, ...] = Field(
+        ("current",), alias="asks", min_length=1, description="what is to be predicted; a stream asks current"
+    )
+
+    @field_validator("asked")
+    @classmethod
+    def _once_each(cls, asked: tuple[Ask, ...]) -> tuple[Ask, ...]:
+        if len(set(asked)) < len(asked):
+            raise ValueError("the same relation is asked twice")
+        return asked
+
+    @model_validator(mode="after")
+    def _stream_asks_current(self) -> ClipOrStreamOptions:
+        if self.mode == "stream" and self.asked != ("current",):
+            raise ValueError("a stream asks [current]; use `mode: clips` to ask next or goal")
+        return self
+
+    def asks(self) -> frozenset[str]:
+        """The relations whose labels are to be predicted."""
+        return frozenset(self.asked)

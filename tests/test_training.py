@@ -19,11 +19,11 @@ from gad_core.checkpoint import Place, load_weights, save_checkpoint
 from gad_core.errors import CheckpointError, TrainingError
 from gad_core.experiment import Experiment
 from gad_core.run import make_model
-from gad_core.scaling import Scale
 from gad_core.testing.corpus import Memory
 from gad_core.testing.tiny import Tiny
 from gad_core.training import Trainer
 from gad_core.training_options import Phase, Training
+from gad_core.values import Scale
 
 
 class Watch:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from gad_core.decoding import label_scores
+from gad_core.decoding import cls_behind_text, label_scores
 from gad_core.language import Decoding, LanguageModel
 from gad_core.modules import HeadModule
 from gad_core.sequence import Batch
@@ -90,4 +90,4 @@ class GadModule(ClassifierModule):
     def predict(self, states: Tensor, batch: Batch, lm: LanguageModel) -> Tensor:
         if not self.writes_first:
             return self.scores(self.read(states, batch), batch)
-        return self.scores(lm.cls_behind_text(states).float(), batch)
+        return self.scores(cls_behind_text(lm, states).float(), batch)

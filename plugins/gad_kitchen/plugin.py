@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import (
     Field,
@@ -10,21 +10,17 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    field_validator,
-    model_validator,
 )
 
 from gad_core.contracts import Dataset
 from gad_core.hookspecs import hookimpl
-from gad_core.windows import WindowOptions
+from gad_core.windows import ClipOrStreamOptions
 
 if TYPE_CHECKING:
     from gad_core.contracts import Corpus
 
-Ask = Literal["current", "next", "goal"]
 
-
-class Kitchen(WindowOptions, Dataset):
+class Kitchen(ClipOrStreamOptions, Dataset):
     """Synthetic data: somebody makes tea, soup or a sandwich, step by step. Its scores say that the software works and
     nothing about videos.
 
@@ -34,10 +30,6 @@ class Kitchen(WindowOptions, Dataset):
 
     name: ClassVar[str] = "kitchen"
 
-    mode: Literal["clips", "stream"] = Field("clips", description="trimmed steps, or untrimmed recordings")
-    asked: tuple[Ask, ...] = Field(
-        ("current",), alias="asks", min_length=1, description="what is to be predicted; stream: current"
-    )
     seed: NonNegativeInt = Field(0, description="of the generator; other data for another number")
     train: PositiveInt = Field(60, description="recordings to train on")
     test: PositiveInt = Field(30, description="recordings to score")
@@ -47,22 +39,6 @@ class Kitchen(WindowOptions, Dataset):
     noise: NonNegativeFloat = Field(1.5, description="standard deviation of the noise; that of a prototype is 1")
     long: NonNegativeInt = Field(48, description="stream: older frames a window shows")
     short: PositiveInt = Field(16, description="stream: recent frames of a window, where `past` actions stand")
-
-    @field_validator("asked")
-    @classmethod
-    def _once_each(cls, asked: tuple[Ask, ...]) -> tuple[Ask, ...]:
-        if len(set(asked)) < len(asked):
-            raise ValueError("the same relation is asked twice")
-        return asked
-
-    @model_validator(mode="after")
-    def _stream_asks_current(self) -> Kitchen:
-        if self.mode == "stream" and self.asked != ("current",):
-            raise ValueError("a stream asks [current]; use `mode: clips` to ask next or goal")
-        return self
-
-    def asks(self) -> frozenset[str]:
-        return frozenset(self.asked)
 
     def relations(self) -> frozenset[str]:
         return frozenset({"current", "previous", "next", "past", "goal"})

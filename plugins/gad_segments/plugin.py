@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from gad_core.contracts import Dataset, InputPath
 from gad_core.hookspecs import hookimpl
-from gad_core.windows import WindowOptions
+from gad_core.windows import Ask, ClipOrStreamOptions
 
 if TYPE_CHECKING:
     from gad_core.contracts import Corpus
 
-Ask = Literal["current", "next", "goal"]
 
-
-class Segments(WindowOptions, Dataset):
+class Segments(ClipOrStreamOptions, Dataset):
     """Your own data: a feature store made by `gad features pack`, and one CSV or JSON file with a row for every
     action: recording, start, end, label, split and, if known, goal.
 
@@ -29,10 +27,6 @@ class Segments(WindowOptions, Dataset):
 
     features: InputPath = Field(description="feature store")
     annotations: InputPath = Field(description="CSV, TSV or JSON file of segments")
-    mode: Literal["clips", "stream"] = Field("clips", description="one sample a segment, or untrimmed recordings")
-    asked: tuple[Ask, ...] = Field(
-        ("current",), alias="asks", min_length=1, description="what is to be predicted; a stream asks current"
-    )
     unit: Literal["seconds", "frames"] = Field("seconds", description="of start and end; in frames, end is exclusive")
     fps: PositiveFloat | None = Field(None, description="frames a second the store must have; not checked if null")
     labels: tuple[str, ...] | InputPath | None = Field(
@@ -52,22 +46,6 @@ class Segments(WindowOptions, Dataset):
     overlap: Literal["error", "last"] = Field(
         "error", description="stream: two segments at one time are an error, or the one that starts last has the frames"
     )
-
-    @field_validator("asked")
-    @classmethod
-    def _once_each(cls, asked: tuple[Ask, ...]) -> tuple[Ask, ...]:
-        if len(set(asked)) < len(asked):
-            raise ValueError("the same relation is asked twice")
-        return asked
-
-    @model_validator(mode="after")
-    def _stream_asks_current(self) -> Segments:
-        if self.mode == "stream" and self.asked != ("current",):
-            raise ValueError("a stream asks [current]; use `mode: clips` to ask next or goal")
-        return self
-
-    def asks(self) -> frozenset[str]:
-        return frozenset(self.asked)
 
     def relations(self) -> frozenset[str]:
         from gad_segments.annotations import has_goals
