@@ -62,7 +62,7 @@ def _told(path: Path_, errors: list[Mapping[str, Any]], model: type[BaseModel], 
             message = f"{subject!r} has no option {key!r}" if subject else f"{key!r} is not known here"
             yield Fault(path, message, suggestion(key, known, f"known here: {', '.join(known) or 'nothing'}"), True)
         elif one["type"] == "missing":
-            yield Fault(path, _missing(one["loc"][-1], subject), at_key=True)
+            yield Fault(path, _missing(one["loc"][-1], subject), at_key=isinstance(one["loc"][-1], str))
         elif one["type"] in SHOULD_BE:
             kinds[SHOULD_BE[one["type"]]] = None
         elif one["type"] == "literal_error":
