@@ -182,6 +182,34 @@ def test_what_is_no_store(tmp_path: Path) -> None:
             FeatureStore(tmp_path / name)
 
 
+def test_a_store_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "s.lmdb"
+    pack(find_sources([folder(tmp_path / "raw", arrays())], None), out, Packing(4.0))
+    (tmp_path / "cut.lmdb").write_bytes(out.read_bytes()[: out.stat().st_size // 2])
+    with pytest.raises(FeatureError, match="cut short"):
+        FeatureStore(tmp_path / "cut.lmdb")
+
+
+def test_other_options_pack_again(tmp_path: Path) -> None:
+    raw, out = folder(tmp_path / "raw", {"a": np.ones((2, 6))}), tmp_path / "s.lmdb"
+    for options in (Packing(4.0), Packing(4.0, tokens=3), Packing(4.0, allow_nonfinite=True), Packing(2.0)):
+        assert pack(find_sources([raw], None), out, options)
+        assert not pack(find_sources([raw], None), out, options)
+
+
+def test_a_damaged_beginning_is_begun_anew(tmp_path: Path) -> None:
+    raw, out = folder(tmp_path / "raw", arrays()), tmp_path / "s.lmdb"
+    out.with_name("s.lmdb.partial").write_bytes(b"damaged" * 5000)
+    assert pack(find_sources([raw], None), out, Packing(4.0))
+    assert not faults(FeatureStore(out))
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_is_a_positive_number(fps: float) -> None:
+    with pytest.raises(FeatureError, match="no rate"):
+        Packing(fps)
+
+
 def test_damage_is_found(tmp_path: Path) -> None:
     out = tmp_path / "s.lmdb"
     pack(find_sources([folder(tmp_path / "raw", arrays())], None), out, Packing(4.0, "float32"))
@@ -218,3 +246,6 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "2 × 6 float16" in shown
     assert "by hand" in shown
     assert CliRunner().invoke(command, ["verify", str(out)]).exit_code == 0
+    half = CliRunner().invoke(command, ["verify", str(out), "registry.yaml"])
+    assert half.exit_code == 2
+    assert "name both" in half.output

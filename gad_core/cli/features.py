@@ -102,6 +102,8 @@ def verify(store: Path, registry: Path | None, experiment: str | None) -> None:
     from gad_core.features import FeatureStore
     from gad_core.features.verify import faults
 
+    if (registry is None) != (experiment is None):
+        raise click.UsageError("name both the registry and the experiment to compare with")
     opened = FeatureStore(store)
     with following("verifying", len(opened.lengths)) as report:
         found = faults(opened, report)
@@ -125,9 +127,8 @@ def _compare(store: Path, file: Path, name: str) -> bool:
     if store.resolve() not in {path.resolve() for path in experiment.dataset.files()}:
         raise FeatureError(f"experiment {name!r} does not read {store}", where=str(file), hint="name its own store")
     found = coverage(experiment.dataset.open())
-    click.echo(
-        f"{found.used} of {found.named} recordings named by {name} are there; {len(found.surplus)} more are not named"
-    )
+    click.echo(f"{found.used} used of {found.named} named by {name}")
+    click.echo(f"{len(found.surplus)} recordings in the store are not named")
     for recording in found.missing:
         click.echo(f"missing: {recording}")
     for recording in found.surplus[:10]:

@@ -7,6 +7,7 @@ file takes its name when it is whole; a store whose sources have not changed is 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,13 +28,20 @@ FIRST_MAP = 1 << 30
 
 @dataclass(frozen=True)
 class Packing:
-    """What to make of the sources. `tokens` splits [T, K·D] files; `dtype` is numpy's name of what is stored."""
+    """What to make of the sources. `tokens` splits [T, K·D] files; `dtype` is numpy's name of what is stored.
+
+    Raises `FeatureError` when `fps` is no positive number.
+    """
 
     fps: float
     dtype: str = "float16"
     tokens: int | None = None
     extractor: str = ""
     allow_nonfinite: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise FeatureError(f"{self.fps} frames a second is no rate", hint="give the frames a second as --fps")
 
 
 def pack(
@@ -47,7 +55,7 @@ def pack(
         return False
     partial = out.with_name(out.name + ".partial")
     out.parent.mkdir(parents=True, exist_ok=True)
-    environment = lmdb.open(str(partial), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
+    environment = _open_partial(partial)
     try:
         entries, shape = _resume(environment, sources, options)
         for number, source in enumerate(sources, start=1):
@@ -61,12 +69,21 @@ def pack(
                 _put(environment, {source.recording.encode(): data, DONE + source.recording.encode(): record})
             report(number, len(sources), source.recording)
         assert shape is not None
-        _finish(environment, Header(options.dtype, *shape, options.fps, options.extractor, entries))
+        _finish(environment, Header(options.dtype, *shape, options.fps, options.extractor, entries, asdict(options)))
     finally:
         environment.close()
     os.replace(partial, out)
     partial.with_name(partial.name + "-lock").unlink(missing_ok=True)
     return True
+
+
+def _open_partial(path: Path) -> lmdb.Environment:
+    """The store that grows. One that a crash has damaged is begun anew: it holds nothing but copies."""
+    try:
+        return lmdb.open(str(path), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
+    except lmdb.Error:
+        path.unlink()
+        return lmdb.open(str(path), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
 
 
 def _require_shape(array: np.ndarray, shape: tuple[int, int], source: Source) -> None:
@@ -109,20 +126,29 @@ def prepared(source: Source, options: Packing) -> np.ndarray:
     return stored
 
 
-def _put(environment: lmdb.Environment, values: Mapping[bytes, bytes]) -> None:
-    """Several values in one transaction; a full map grows."""
+def _put(environment: lmdb.Environment, values: Mapping[bytes, bytes | None]) -> None:
+    """Several values in one transaction, None deletes; a full map grows. Raises `FeatureError` for a disk that is full
+    or a name that is too long."""
+    longest = environment.max_key_size() - len(DONE)
+    for key in values:
+        name = key.removeprefix(DONE)
+        if len(name) > longest:
+            raise FeatureError(f"the name {name.decode()!r} is longer than {longest} bytes", hint="rename the file")
     while True:
         try:
             with environment.begin(write=True) as transaction:
                 for key, data in values.items():
-                    transaction.put(key, data)
+                    if data is None:
+                        transaction.delete(key)
+                    else:
+                        transaction.put(key, data)
             return
         except lmdb.MapFullError:
             environment.set_mapsize(2 * environment.info()["map_size"])
-        except lmdb.BadValsizeError as error:
-            longest = environment.max_key_size() - len(DONE)
-            name = max(values, key=len).removeprefix(DONE).decode()
-            raise FeatureError(f"the name {name!r} is longer than {longest} bytes", hint="rename the file") from error
+        except lmdb.Error as error:
+            raise FeatureError(
+                f"cannot be written: {error}", where=environment.path(), hint="is the disk full?"
+            ) from error
 
 
 def _done(environment: lmdb.Environment) -> dict[str, bytes]:
@@ -139,20 +165,13 @@ def _done(environment: lmdb.Environment) -> dict[str, bytes]:
 
 def _finish(environment: lmdb.Environment, header: Header) -> None:
     """Replaces the records of the packing by the header, and removes recordings that are no longer named."""
-    surplus = [name for name in _done(environment) if name not in header.recordings]
-    _put(environment, {HEADER: header.encoded()})
-    with environment.begin(write=True) as transaction:
-        for name in [*header.recordings, *surplus]:
-            transaction.delete(DONE + name.encode())
-        for name in surplus:
-            transaction.delete(name.encode())
+    done = _done(environment)
+    surplus = [name for name in done if name not in header.recordings]
+    changes: dict[bytes, bytes | None] = {HEADER: header.encoded()}
+    changes |= {DONE + name.encode(): None for name in done}
+    changes |= {name.encode(): None for name in surplus}
+    _put(environment, changes)
     environment.sync(True)
-
-
-def _same_options(header: Header, options: Packing) -> bool:
-    return (header.dtype, header.fps, header.extractor) == (options.dtype, options.fps, options.extractor) and (
-        options.tokens in (None, header.tokens)
-    )
 
 
 def _resume(
@@ -175,4 +194,4 @@ def _unchanged(out: Path, sources: Sequence[Source], options: Packing) -> bool:
         return False
     header = read_header(out)
     known = {name: entry.source for name, entry in header.recordings.items()}
-    return _same_options(header, options) and known == {source.recording: source.stamp for source in sources}
+    return header.made_with == asdict(options) and known == {source.recording: source.stamp for source in sources}

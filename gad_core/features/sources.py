@@ -6,11 +6,13 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from gad_core.errors import FeatureError
 
+T = TypeVar("T")
 USUAL_KEYS = ("x", "features", "feature", "feats", "data")
 
 
@@ -111,8 +113,12 @@ def _h5_names(path: Path, name: str, key: str | None) -> list[tuple[str, str]]:
         raise FeatureError("needs h5py", where=str(path), hint='install it: pip install "gad-framework[h5]"') from error
 
     found: list[str] = []
-    with h5py.File(path) as file:
-        file.visititems(lambda inner, item: found.append(inner) if isinstance(item, h5py.Dataset) else None)
+
+    def visit() -> None:
+        with h5py.File(path) as file:
+            file.visititems(lambda inner, item: found.append(inner) if isinstance(item, h5py.Dataset) else None)
+
+    _opened(path, visit)
     if key is not None:
         keyed = [inner for inner in found if inner.split("/")[-1] == key]
         if not keyed:
@@ -143,7 +149,7 @@ def _chosen(names: list[str], key: str | None, path: Path) -> str:
     raise FeatureError(f"holds {', '.join(map(str, names))}", where=str(path), hint="choose one with --key")
 
 
-def _opened(path: Path, read: Callable[[], np.ndarray]) -> np.ndarray:
+def _opened(path: Path, read: Callable[[], T]) -> T:
     """Reads a file; whatever a damaged one makes the library raise becomes a located `FeatureError`."""
     import pickle
 

@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
-    """What a store says of itself."""
+    """What a store says of itself; `made_with` are the options it was packed with."""
 
     dtype: str
     tokens: int
@@ -44,6 +44,7 @@ class Header:
     fps: float
     extractor: str
     recordings: Mapping[str, Entry]
+    made_with: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def encoded(self) -> bytes:
@@ -174,7 +175,15 @@ def _require_file(path: Path) -> None:
 
 
 def _open(path: Path) -> lmdb.Environment:
+    """Opens the file, which must be as long as it says: reading past the end of a map kills the process."""
     try:
-        return lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False, max_readers=1)
+        environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False, max_readers=1)
     except lmdb.Error as error:
         raise FeatureError(f"is no feature store: {error}", where=str(path), hint=_PACK) from error
+    whole = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if path.stat().st_size < whole:
+        environment.close()
+        raise FeatureError(
+            f"is cut short: {path.stat().st_size} of {whole} bytes are there", where=str(path), hint="copy it again"
+        )
+    return environment
