@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
@@ -10,9 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gad_core import experiment, plugins, registry
+from gad_core import experiment, hookspecs, plugins, registry
 from gad_core.cli import main
-from gad_core.contracts import KINDS
+from gad_core.contracts import KINDS, PLUGIN_API
 from gad_core.errors import PluginError, RegistryError
 from gad_core.hookspecs import HOOKS
 from gad_core.plugins import Broken, Plugins, discover
@@ -128,6 +130,40 @@ def test_a_component_offered_twice_by_one_distribution_is_one(install: Install) 
 
 def test_every_kind_has_its_hook() -> None:
     assert list(HOOKS) == list(KINDS)
+
+
+CONTRACTS = """
+gad_backbones() -> Iterable[type[Backbone]]
+gad_label_tokenizers() -> Iterable[type[LabelTokenizer]]
+gad_heads() -> Iterable[type[Head]]
+gad_auxiliary_tasks() -> Iterable[type[AuxiliaryTask]]
+gad_datasets() -> Iterable[type[Dataset]]
+Backbone.build(self, text: TextTokenizer, seed: int) -> Transformer
+Backbone.text(self, texts: Sequence[str]) -> TextTokenizer
+LabelTokenizer.codebook(self, spaces: Sequence[LabelSpace], text: TextTokenizer, *, lead: str = ' ', \
+avoid: frozenset[int] = frozenset(), seed: int = 0) -> Codebook
+Head.build(self, hidden_size: int, targets: Mapping[str, LabelSpace]) -> HeadModule
+Head.layout(self, stage: Stage) -> Layout
+AuxiliaryTask.needs(self) -> frozenset[str]
+AuxiliaryTask.refs(self, query: Query) -> tuple[LabelRef, ...]
+Dataset.asks(self) -> frozenset[str]
+Dataset.open(self) -> Corpus
+Dataset.relations(self) -> frozenset[str]
+""".replace("\\\n", "")
+"""What a guest of `PLUGIN_API` 1 implements."""
+
+
+def test_the_contracts_are_those_of_this_plugin_api() -> None:
+    """Whoever changes a line of this raises `PLUGIN_API`."""
+    lines = [f"{hook}{plain(getattr(hookspecs, hook))}" for hook in HOOKS.values()]
+    for contract in KINDS.values():
+        lines += [f"{contract.__name__}.{m}{plain(getattr(contract, m))}" for m in sorted(contract.__abstractmethods__)]
+    assert PLUGIN_API == 1 and lines == CONTRACTS.strip().splitlines()
+
+
+def plain(function: Callable[..., object]) -> str:
+    """A signature whose annotations are as they are written."""
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(function)))
 
 
 REGISTRY = """version: 1

@@ -318,6 +318,9 @@ def test_what_only_a_faulty_entry_offers_is_not_called_missing() -> None:
     assert refusal(changed("heads:\n  gad", "heds:\n  gad")).count("registry.yaml:") == 1
     assert refusal(changed("gad: {use: gad}", "gad: 3")).count("registry.yaml:") == 1
     assert refusal(changed("gad: {use: gad}", "gad: {used: gad}")).count("registry.yaml:") == 1
+    assert refusal(changed("labels: text,", "lables: text,")).count("registry.yaml:") == 1, (
+        "no label tokenizer is named"
+    )
 
 
 def test_a_repeated_section_is_read_on() -> None:
@@ -377,6 +380,24 @@ def test_no_text_is_a_traceback(start: int, removed: int, words: list[str]) -> N
         message = "registry.yaml:"
         assert registry.loads(registry.dump(list(book.experiments.values()))).experiments == book.experiments
     assert message.startswith("registry.yaml:")
+
+
+def test_check_lists_what_would_run_and_what_is_not_there_yet(tmp_path: Path) -> None:
+    own = "{use: segments, features: x.lmdb, annotations: x.csv}"
+    text = changed("  kitchen: {use: kitchen}", f"  kitchen: {{use: kitchen}}\n  own: {own}")
+    text = changed("sweeps:\n", "  mine[1]: {dataset: own, backbone: tiny, head: dis, seeds: [3, 4]}\nsweeps:\n", text)
+    text += (
+        "    description: heads and labels\n  all:\n    base: one\n    vary: {labels: [text, null], head: [dis, gad]}\n"
+    )
+    path = tmp_path / "registry.yaml"
+    path.write_text(text, encoding="utf-8")
+    (tmp_path / "x.csv").touch()
+    shown = CliRunner().invoke(main, ["check", str(path)], env={"COLUMNS": "200"}).output
+    assert "mine[1]" in shown and "segments · llama-tiny · discriminative" in shown and "3 4" in shown
+    assert "needs x.lmdb, not there yet" in shown and "x.csv" not in shown
+    assert "sweep heads: 3 points, 0 skipped" in shown and "sweep all: 2 points, 2 skipped" in shown
+    assert "skipped labels=none,head=gad: head 'gad' writes the answer and needs a label tokenizer" in shown
+    assert "is right. By default it runs one." in shown
 
 
 # -------------------------------------------------------------------------------------------------------------- values
