@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from accelerate import Accelerator
 
 from gad_core.action_model import ActionModel
@@ -21,6 +20,7 @@ from gad_core.errors import CheckpointError, FeatureError, RegistryError
 from gad_core.evaluation import predict_samples
 from gad_core.experiment import Experiment
 from gad_core.registry import rebuild
+from gad_core.registry.source import value_of
 from gad_core.results import load_results
 from gad_core.values import Clip, LabelSpace, Predictions, Query, Sample
 
@@ -92,7 +92,7 @@ def _overridden(components: Mapping[str, Any], options: Sequence[str]) -> dict[s
             raise RegistryError(
                 f"cannot set {option!r}", hint="write dataset.<option>=<value> or head.<option>=<value>"
             )
-        changed[slot][key] = yaml.safe_load(value)
+        changed[slot][key] = value_of(value, name)
     return changed
 
 

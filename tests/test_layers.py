@@ -16,7 +16,10 @@ PLUGINS = sorted(folder.name for folder in (PROJECT / "plugins").glob("gad_*"))
 HEAVY = {"torch", "transformers", "peft", "accelerate", "matplotlib", "sklearn"}
 LIGHT_CORE = [
     *(f"{name}.py" for name in ("__init__", "values", "errors", "contracts", "hookspecs", "plugins", "experiment")),
-    *(f"{name}.py" for name in ("compatibility", "training_options", "lora_options", "results", "files", "windows")),
+    *(
+        f"{name}.py"
+        for name in ("compatibility", "training_options", "lora_options", "results", "files", "windows", "suggestions")
+    ),
     "features/__init__.py",
     *(f"{folder}/*.py" for folder in ("registry", "cli", "metrics")),
 ]

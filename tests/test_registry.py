@@ -16,7 +16,7 @@ from gad_core.cli import main
 from gad_core.errors import RegistryError
 from gad_core.plugins import installed
 from gad_core.registry.reference import page, reference
-from gad_core.registry.source import parse, scalar, write
+from gad_core.registry.source import parse, scalar, value_of, write
 
 PROJECT = Path(__file__).resolve().parents[1]
 BOOK = """version: 1
@@ -398,6 +398,8 @@ def test_check_lists_what_would_run_and_what_is_not_there_yet(tmp_path: Path) ->
     assert "sweep heads: 3 points, 0 skipped" in shown and "sweep all: 2 points, 2 skipped" in shown
     assert "skipped labels=none,head=gad: head 'gad' writes the answer and needs a label tokenizer" in shown
     assert "is right. By default it runs one." in shown
+    path.write_text("version: 1\n", encoding="utf-8")
+    assert "is right. It holds no experiment yet." in CliRunner().invoke(main, ["check", str(path)]).output
 
 
 # -------------------------------------------------------------------------------------------------------------- values
@@ -416,6 +418,19 @@ def test_check_lists_what_would_run_and_what_is_not_there_yet(tmp_path: Path) ->
 def test_scalars_are_read_as_they_look(text: str, value: Any) -> None:
     assert scalar(text) == value and type(scalar(text)) is type(value)
     assert parse(f"'{text}'").values == text, "in quotes it is text"
+
+
+def test_a_value_at_the_command_line_is_read_like_one_in_a_file() -> None:
+    assert [value_of(text, "x") for text in ("1e-4", "off", "[a, 2]", "", " null")] == [
+        1e-4,
+        "off",
+        ["a", 2],
+        None,
+        None,
+    ]
+    for text in ("[a", "{a: 1, a: 2}"):
+        with pytest.raises(RegistryError, match=r"^head\.x:1:"):
+            value_of(text, "head.x")
 
 
 def test_a_learning_rate_without_a_dot_is_a_number() -> None:

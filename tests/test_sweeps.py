@@ -324,6 +324,8 @@ def test_what_no_longer_fits_its_plugin_is_told() -> None:
         registry.rebuild({**resolved, "head": {"use": "gad", "order": "sideways"}}, "one")
     with pytest.raises(RegistryError, match=r"^one: training: 'training' has no option 'epoch'|training: epoch"):
         registry.rebuild({**resolved, "training": {"epoch": 3}}, "one")
+    with pytest.raises(RegistryError, match="did you mean 'parallel'"):
+        registry.rebuild({**resolved, "head": {"use": "gad", "order": "paralel"}}, "one")
     with pytest.raises(PluginError, match="there is no head 'gone'"):
         registry.rebuild({**resolved, "head": {"use": "gone"}}, "one")
 

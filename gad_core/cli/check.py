@@ -42,7 +42,8 @@ def check(file: Path) -> None:
         console.print(f"sweep {sweep.name}: {points}", markup=False, highlight=False)
         for skipped in sweep.skipped:
             console.print(f"  skipped {skipped.point}: {skipped.reason}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{file} is right. By default it runs {', '.join(book.default)}.", markup=False, highlight=False)
+    runs = f"By default it runs {', '.join(book.default)}." if book.default else "It holds no experiment yet."
+    console.print(f"{file} is right. {runs}", markup=False, highlight=False, soft_wrap=True)
 
 
 def composition(experiment: Experiment) -> str:

@@ -125,35 +125,27 @@ class Resolver:
         """The experiment of an entry; None where there is a fault. `places` says where a slot's value stands, if not
         under `at`; `changes` are options to change, by `slot.option`."""
 
-        def part(slot: str, chosen: str, place: Path_) -> Any:
-            own = {key.partition(".")[2]: change for key, change in changes.items() if key.startswith(f"{slot}.")}
-            return self.component(slot, chosen, place, own)
-
-        parts: dict[str, list[Any]] = {slot: [] for slot in SLOTS}
-        for slot, built in parts.items():
+        parts: dict[str, list[Any]] = {}
+        for slot in SLOTS:
             place = places.get(slot, (*at, slot))
-            for number, chosen in enumerate(entry.chosen(slot)):
-                inner = (*place, number)
-                built.append(part(slot, chosen, inner if inner in self.source.places else place))
+            own = {key.partition(".")[2]: change for key, change in changes.items() if key.startswith(f"{slot}.")}
+            parts[slot] = [
+                self.component(slot, chosen, inner if inner in self.source.places else place, own)
+                for number, chosen in enumerate(entry.chosen(slot))
+                for inner in [(*place, number)]
+            ]
+            if slot == "training" and entry.training is None:
+                parts[slot] = [self._built(Training, {}, place, own, "training")]
         if any(None in built for built in parts.values()):
             return None
-        training = parts.pop("training") or [self._default_training(changes)]
-        if training == [None]:
-            return None
-        auxiliary = tuple(parts.pop("auxiliary"))
         return Experiment(
             name=name,
-            auxiliary=auxiliary,
-            training=training[0],
+            auxiliary=tuple(parts.pop("auxiliary")),
             seeds=entry.seeds,
             description=entry.description,
             expected=dict(entry.expected),
             **{slot: built[0] for slot, built in parts.items() if built},
         )
-
-    def _default_training(self, changes: Mapping[str, Change]) -> Training | None:
-        own = {key.partition(".")[2]: change for key, change in changes.items() if key.startswith("training.")}
-        return self._built(Training, {}, (), own, "training")
 
     def checked(self, experiment: Experiment, at: Path_) -> tuple[Problem, ...]:
         """The problems of an explicit experiment, noted as faults at its slots."""

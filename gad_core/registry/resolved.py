@@ -74,5 +74,5 @@ def _rebuilt(model: Any, options: Mapping[str, Any], subject: str, name: str, ro
         raise RegistryError(
             f"{subject}{place}: {fault.message}",
             where=name,
-            hint="the plugin has changed since the run: train again, or install the version in results.json",
+            hint=fault.hint or "if the plugin has changed since the run, install the version in results.json",
         ) from error

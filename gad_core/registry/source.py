@@ -106,6 +106,14 @@ def parse(text: str, file: str = "registry.yaml") -> Source:
     return source
 
 
+def value_of(text: str, where: str) -> Any:
+    """The value of a piece of YAML, such as an option at the command line; raises `RegistryError` when it is none."""
+    source = parse(text, where)
+    if source.faults:
+        raise source.refuse(source.faults)
+    return source.values if text.strip() else None
+
+
 def _not_yaml(error: yaml.YAMLError | RecursionError, text: str) -> Fault:
     hint = "check quotes, colons and indentation"
     if isinstance(error, yaml.MarkedYAMLError):
