@@ -98,7 +98,7 @@ def discover(points: Iterable[EntryPoint]) -> Plugins:
         who = (_distribution(point), point.dist.version if point.dist else "")
 
         def note(reason: str, point: EntryPoint = point, who: tuple[str, str] = who) -> None:
-            broken.append(Broken(point.name, *who, reason))
+            broken.append(Broken(point.name, *who, " ".join(reason.split())))
 
         try:
             module = point.load()

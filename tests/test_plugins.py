@@ -76,6 +76,7 @@ BROKEN = {
         "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
     ),
     "syntax error": ("def", "SyntaxError"),
+    "several lines": ("raise ValueError('one\\n  two')", "ValueError: one two"),
     "exit at import": ("import sys\nsys.exit(3)", "SystemExit: 3"),
     "outdated": (GUEST + "\nPLUGIN_API = 0", "was written for plugin API 0, this gad has 1"),
     "wrong type": (GUEST.replace("[Guest]", "[Guest()]"), "not a subclass of Head"),
