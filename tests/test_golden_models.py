@@ -146,8 +146,9 @@ def test_online_action_detection(models: Path, variant: str, name: str) -> None:
 
 ASKS = {"step": "current", "next": "next", "task": "goal"}
 SYSTEM = (
-    "A multimodal AI assistant is helping users with some activities. Below is their conversation, interleaved with the "
-    "list of video frames received by the assistant.\n\nUser: {} Format your answer concisely. No extra text output.\n["
+    "A multimodal AI assistant is helping users with some activities. Below is their conversation, interleaved with "
+    "the list of video frames received by the assistant.\n\n"
+    "User: {} Format your answer concisely. No extra text output.\n["
 )
 QUESTIONS = {
     "current": "What is the action in the video?",

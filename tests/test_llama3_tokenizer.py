@@ -1,5 +1,5 @@
-"""The real Llama-3 tokenizer, where `llama-models` (install it with --no-deps) and `tiktoken` are installed: the texts of
-the paper, laid out segment by segment, are the tokens of the whole text."""
+"""The real Llama-3 tokenizer, where `llama-models` (install it with --no-deps) and `tiktoken` are there: the texts
+of the paper, laid out segment by segment, are the tokens of the whole text."""
 
 from __future__ import annotations
 

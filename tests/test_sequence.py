@@ -90,15 +90,15 @@ def samples(draw: st.DrawFn) -> Sample:
     start = draw(st.integers(0, 5))
     length = draw(st.integers(1, 6))
     ats = draw(st.lists(st.integers(1, length), min_size=1, max_size=3))
-    return sample(draw(st.integers(0, 2)), range(start, start + length), ats, draw(st.sampled_from(["current", "goal"])),
-                  draw(st.integers(0, 5)))  # fmt: skip
+    asks, label = draw(st.sampled_from(["current", "goal"])), draw(st.integers(0, 5))
+    return sample(draw(st.integers(0, 2)), range(start, start + length), ats, asks, label)
 
 
 @pytest.mark.parametrize("prompts", [PLAIN, COIN], ids=["plain", "coin"])
 @pytest.mark.parametrize(("head", "labels", "auxiliary"), HEADS)
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
-def test_alone_is_as_in_a_batch(head: Head, labels, auxiliary, prompts, data) -> None:  # noqa: ANN001
+def test_alone_is_as_in_a_batch(head: Head, labels, auxiliary, prompts, data) -> None:
     model = make_model(head, labels, auxiliary=auxiliary, prompts=prompts)
     chosen = data.draw(st.lists(samples(), min_size=2, max_size=4))
     together = model.predict(model.assembler(chosen, FEATURES, Stage.PREDICT))
@@ -116,7 +116,7 @@ def test_alone_is_as_in_a_batch(head: Head, labels, auxiliary, prompts, data) ->
 
 @pytest.mark.parametrize("prompts", [PLAIN, COIN], ids=["plain", "coin"])
 @pytest.mark.parametrize(("head", "labels", "auxiliary"), HEADS)
-def test_dense_queries_equal_one_window_at_a_time(head: Head, labels, auxiliary, prompts) -> None:  # noqa: ANN001
+def test_dense_queries_equal_one_window_at_a_time(head: Head, labels, auxiliary, prompts) -> None:
     model = make_model(head, labels, auxiliary=auxiliary, prompts=prompts)
     dense = model.predict(model.assembler([sample(frames=range(8), ats=(3, 5, 8))], FEATURES, Stage.PREDICT))
     windows = [sample(frames=range(at), ats=(at,)) for at in (3, 5, 8)]
@@ -125,7 +125,7 @@ def test_dense_queries_equal_one_window_at_a_time(head: Head, labels, auxiliary,
 
 
 @pytest.mark.parametrize(("head", "labels", "auxiliary"), HEADS)
-def test_no_query_sees_a_later_frame(head: Head, labels, auxiliary) -> None:  # noqa: ANN001
+def test_no_query_sees_a_later_frame(head: Head, labels, auxiliary) -> None:
     model = make_model(head, labels, auxiliary=auxiliary)
     before = model.predict(model.assembler([sample(frames=range(8), ats=(4,))], FEATURES, Stage.PREDICT))
     changed = {name: FEATURES.read(name, range(12)).copy() for name in FEATURES.lengths}
@@ -183,7 +183,7 @@ def test_the_cue_stands_on_a_line_of_its_own() -> None:
 @settings(max_examples=30, deadline=None)
 @given(chosen=st.lists(samples(), min_size=1, max_size=3), order=st.sampled_from(["discriminative-first", "parallel"]))
 def test_visibility(chosen: list[Sample], order: str) -> None:
-    """A branch sees the trunk up to its frame and itself; the trunk sees no branch; nobody sees padding or the future."""
+    """A branch sees the trunk up to its frame and itself; the trunk sees no branch; nobody sees padding or later."""
     model = make_model(Gad(order=order), Text(), prompts=COIN)  # type: ignore[arg-type]
     batch = model.assembler(chosen, FEATURES, Stage.TRAIN)
     mask = batch.mask()
