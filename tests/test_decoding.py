@@ -16,7 +16,7 @@ from gad_core.values import Stage
 TOKENIZERS = [Text(), RandomConsistent(), Desynchronised(), UniqueToken()]
 
 
-def likelihoods(model: ActionModel, asked) -> torch.Tensor:  # noqa: ANN001
+def likelihoods(model: ActionModel, asked) -> torch.Tensor:
     """log p(code, EOS) of every label, each written out behind the prompt in a sequence of its own."""
     assembler = model.assembler
     assert assembler.writing is not None
@@ -34,7 +34,7 @@ def likelihoods(model: ActionModel, asked) -> torch.Tensor:  # noqa: ANN001
 
 @pytest.mark.parametrize("prompts", [PLAIN, COIN], ids=["plain", "coin"])
 @pytest.mark.parametrize("labels", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
-def test_score_all_equals_label_by_label(labels, prompts) -> None:  # noqa: ANN001
+def test_score_all_equals_label_by_label(labels, prompts) -> None:
     model = make_model(Generative(decoding="score-all"), labels, prompts=prompts)
     asked = sample(frames=range(5), ats=(5,))
     scores = model.predict(model.assembler([asked, sample(1)], FEATURES, Stage.PREDICT))
@@ -52,7 +52,7 @@ def test_score_all_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("labels", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
-def test_trie_follows_the_likeliest_choice_at_every_fork(labels) -> None:  # noqa: ANN001
+def test_trie_follows_the_likeliest_choice_at_every_fork(labels) -> None:
     model = make_model(Generative(decoding="trie"), labels)
     codes = model.assembler.writing.codebook.codes["action"]  # type: ignore[union-attr]
     for row in range(3):
@@ -77,7 +77,7 @@ def test_trie_follows_the_likeliest_choice_at_every_fork(labels) -> None:  # noq
         assert torch.isinf(scores).sum() == len(codes) - 1
 
 
-def _next(model: ActionModel, asked, prefix: tuple[int, ...]) -> torch.Tensor:  # noqa: ANN001
+def _next(model: ActionModel, asked, prefix: tuple[int, ...]) -> torch.Tensor:
     """Logits behind the cue and a prefix, in one uncached forward."""
     batch = model.assembler([asked], FEATURES, Stage.PREDICT)
     inputs = torch.cat([model.embeddings(batch), model.embed(torch.tensor([prefix], dtype=torch.int64))], dim=1)

@@ -31,7 +31,7 @@ class Text(LabelTokenizer):
 
 
 class RandomConsistent(LabelTokenizer):
-    """Every distinct subword becomes one random token, the same wherever it occurs: the meaning goes, the overlap stays."""
+    """Every distinct subword becomes one random token, the same everywhere: the meaning goes, the overlap stays."""
 
     name: ClassVar[str] = "random-consistent"
 
