@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from gad_core.cli import COMMANDS, main
-from gad_core.registry import load
+from gad_core.registry import load, loads
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -37,6 +39,20 @@ def test_commands_exist_with_the_options_shown(page: Path) -> None:
             shown = CliRunner().invoke(main, [*path, "--help"]).output
             for option in (word.split("=")[0] for word in words if word.startswith("--")):
                 assert option in shown, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_registry_files_shown_are_right(page: Path, tmp_path: Path) -> None:
+    for block in re.findall(r"```yaml\n(version:.*?)```", page.read_text(), flags=re.S):
+        assert loads(block, root=tmp_path).experiments
+
+
+def test_the_rows_of_frame_labels() -> None:
+    (code,) = re.findall(r"```python\n(import csv.*?)```", (PROJECT / "docs" / "own-data.md").read_text(), flags=re.S)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    found = names["rows"]("r", np.array([0, 1, 1, 2, 0, 0, 1]), ["background", "a", "b"], 2.0, "train")
+    assert found == [("r", 0.5, 1.5, "a", "train"), ("r", 1.5, 2.0, "b", "train"), ("r", 3.0, 3.5, "a", "train")]
 
 
 def test_every_help_has_an_example() -> None:
