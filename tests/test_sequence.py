@@ -174,6 +174,29 @@ def test_the_texts_of_a_gad_sequence() -> None:
     assert int(batch.target[-1]) == text.eos
 
 
+def test_a_supervised_token_is_predicted_from_the_one_before_it() -> None:
+    """Within the branch, or from the last visible token of the trunk for the first token of a branch."""
+    for head in (Gad(), Gad(order="parallel"), Gad(order="generation-first"), Generative()):
+        model = make_model(head, Text(), auxiliary=(Goal(),), prompts=COIN)
+        batch = model.assembler([sample(frames=range(4), ats=(2, 4)), sample(1)], FEATURES, Stage.TRAIN)
+        width = batch.tokens.shape[1]
+        followed: set[tuple[int, int]] = set()
+        for place, token in zip(batch.source.tolist(), batch.target.tolist(), strict=True):
+            row, column = divmod(place, width)
+            node = batch.node[row]
+            within = [column + 1] if column + 1 < width and node[column + 1] == node[column] else []
+            opened = [
+                c
+                for c in range(1, width)
+                if node[c] > 0 and node[c] != node[c - 1] and batch.limit[row, c] - 1 == column
+            ]
+            assert token in [int(batch.tokens[row, c]) for c in within + opened]
+            followed |= {(row, c) for c in within + opened if int(batch.tokens[row, c]) == token}
+        spoken = {Slot.CUE, Slot.ANSWER, Slot.AUXILIARY, Slot.EOS}
+        written = {(r, c) for r in range(len(batch.tokens)) for c in range(width) if int(batch.slots[r, c]) in spoken}
+        assert written <= followed
+
+
 def test_the_cue_stands_on_a_line_of_its_own() -> None:
     model = make_model(Generative(), Text(), prompts=COIN)
     batch = model.assembler([sample(frames=range(1), ats=(1,))], FEATURES, Stage.TRAIN)
@@ -202,7 +225,9 @@ def test_visibility(chosen: list[Sample], order: str) -> None:
             int((batch.slots[row][seen[row, i]] == Slot.FRAMES).sum()) // 2 for i in branch.nonzero()[:, 0].tolist()
         }
         assert frames_seen == {query.at for query in one.queries}
-        assert (batch.positions[row][branch] >= limit[branch]).all()
+        for number in range(1, int(node.max()) + 1):
+            own = (node == number).nonzero()[:, 0]
+            assert batch.positions[row][own].tolist() == [int(limit[own[0]]) + depth for depth in range(len(own))]
 
 
 def test_one_branch_at_the_end_needs_no_mask() -> None:
