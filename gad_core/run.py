@@ -51,12 +51,12 @@ def run(
     corpus = experiment.dataset.open()
     model = make_model(experiment, corpus, seed).to(accelerator.device)
     reset_peak_memory()
-    session = Session(experiment, seed, folder, model, corpus, accelerator, reporter)
-    place = session.train()
-    test = session.evaluate_kept(place)
-    results = session.results(place, test, identity, inputs)
+    current = RunInProgress(experiment, seed, folder, model, corpus, accelerator, reporter)
+    place = current.train()
+    test = current.evaluate_kept(place)
+    results = current.results(place, test, identity, inputs)
     if accelerator.is_main_process:
-        session.write(results, test)
+        current.write(results, test)
     accelerator.wait_for_everyone()
     return results
 
@@ -89,7 +89,7 @@ def make_model(experiment: Experiment, corpus: Corpus, seed: int) -> ActionModel
     return model
 
 
-class Session:
+class RunInProgress:
     """A run under way; what the training reports to."""
 
     def __init__(
