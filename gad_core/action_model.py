@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gad_core.batch import Batch
 from gad_core.language import LanguageModel
 from gad_core.modules import HeadModule, Transformer
-from gad_core.sequence import Assembler, Batch
+from gad_core.sequence import Assembler
 from gad_core.training_options import Part
 from gad_core.trie import Trie
 from gad_core.values import Slot, Stage

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from gad_core.action_model import ActionModel
+from gad_core.batch import Batch
 from gad_core.contracts import Corpus
 from gad_core.errors import DataError
 from gad_core.experiment import Experiment
 from gad_core.run import make_model
-from gad_core.sequence import Assembler, Batch
+from gad_core.sequence import Assembler
 from gad_core.study import require_files
 from gad_core.values import Sample, Slot, Stage
 

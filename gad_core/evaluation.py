@@ -12,10 +12,11 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from gad_core.action_model import ActionModel
+from gad_core.batch import Batch
 from gad_core.batching import evaluation_batches
 from gad_core.contracts import Corpus, Features
 from gad_core.errors import FeatureError
-from gad_core.sequence import Assembler, Batch
+from gad_core.sequence import Assembler
 from gad_core.values import Predictions, Sample, Stage
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from gad_core.sequence import Batch, Ending
+from gad_core.batch import Batch
+from gad_core.sequence import Ending
 from gad_core.trie import Trie
 from gad_core.values import Codebook, LabelSpace
 

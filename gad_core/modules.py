@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from gad_core.batch import Batch
     from gad_core.language import LanguageModel
-    from gad_core.sequence import Batch
 
 
 class Transformer(nn.Module, ABC):

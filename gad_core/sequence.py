@@ -8,82 +8,17 @@ branch at the end of each trunk the attention is plain causal, and no mask is ma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gad_core.batch import TRUNK, Batch
 from gad_core.contracts import AuxiliaryTask, Features, Head, TextTokenizer
 from gad_core.errors import DataError
 from gad_core.values import Codebook, LabelRef, LabelSpace, Layout, Prompt, Query, Sample, Slot, Stage
-
-TRUNK = 0
-"""Node of the trunk; the branches of a sequence are nodes 1, 2, …; padding is node -1."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B sequences of at most L tokens with Q queries in all; what heads and models read.
-
-    `targets[layer]` holds the queries a class layer answers and their classes (-1: unknown). `source`, `target` and
-    `owner` list the M supervised tokens: the flat place (row · L + column) that predicts, the id, the query it serves.
-    """
-
-    tokens: Tensor  # (B, L) int64, 0 where a vector stands instead of a token
-    slots: Tensor  # (B, L) int8
-    positions: Tensor  # (B, L) int64
-    node: Tensor  # (B, L) int32: TRUNK, a branch, or -1 for padding
-    limit: Tensor  # (B, L) int32: how many tokens of the trunk a branch token may see
-    features: Tensor  # (N, D): the frame tokens in reading order
-    plain: bool  # plain causal attention is exact
-    rows: Tensor  # (Q,) int64: the sequence of each query
-    readout: Tensor  # (Q,) int64: the column its answer is read at
-    weights: Tensor  # (Q,) float32
-    spaces: tuple[str, ...]  # (Q): the label space each query answers in
-    targets: Mapping[str, tuple[Tensor, Tensor]]  # layer -> (n,) queries, (n,) classes
-    source: Tensor  # (M,) int64
-    target: Tensor  # (M,) int64
-    owner: Tensor  # (M,) int64
-
-    @property
-    def queries(self) -> int:
-        """Number of queries."""
-        return len(self.spaces)
-
-    @property
-    def places(self) -> Tensor:
-        """Flat place (row · L + column) each query is read at, (Q,)."""
-        return self.rows * self.tokens.shape[1] + self.readout
-
-    def mask(self) -> Tensor | None:
-        """Who sees whom, (B, 1, L, L) bool; None where plain causal attention says the same."""
-        if self.plain:
-            return None
-        every = torch.arange(self.tokens.shape[1], device=self.tokens.device).expand_as(self.tokens)
-        return self.visible(torch.arange(len(self.tokens), device=self.tokens.device), every)[:, None]
-
-    def visible(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """What the tokens at `columns` (R, n) of `rows` (R,) see: (R, n, L) bool."""
-        node, limit = self.node[rows], self.limit[rows]  # (R, L)
-        own, reach = node.gather(1, columns), limit.gather(1, columns)  # (R, n)
-        place = torch.arange(node.shape[1], device=node.device)
-        trunk = (node == TRUNK)[:, None] & (place < reach[..., None])
-        return (trunk | (node[:, None] == own[..., None])) & (place <= columns[..., None])
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
-
-        def moved(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                return value.to(device, non_blocking=True)
-            if isinstance(value, Mapping):
-                return {layer: tuple(moved(part) for part in pair) for layer, pair in value.items()}
-            return value
-
-        return replace(self, **{entry.name: moved(getattr(self, entry.name)) for entry in fields(self)})
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import get_scheduler
 
 from gad_core.action_model import ActionModel
+from gad_core.batch import Batch
 from gad_core.batching import share, stable_seed, training_batches
 from gad_core.checkpoint import (
     Place,
@@ -33,7 +34,6 @@ from gad_core.checkpoint import (
 from gad_core.contracts import Corpus
 from gad_core.errors import TrainingError
 from gad_core.evaluation import Batches
-from gad_core.sequence import Batch
 from gad_core.training_options import Phase, Training
 from gad_core.values import Sample, Stage
 

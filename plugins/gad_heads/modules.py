@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from gad_core.batch import Batch
 from gad_core.decoding import cls_behind_text, label_scores
 from gad_core.language import Decoding, LanguageModel
 from gad_core.modules import HeadModule
-from gad_core.sequence import Batch
 from gad_core.values import LabelSpace
 
 
