@@ -128,6 +128,18 @@ def test_a_stream_from_end_to_end(tmp_path: Path) -> None:
     assert "(window)" in window.output.replace("\n", "")
 
 
+def test_worker_processes_change_nothing_and_trackers_track(tmp_path: Path) -> None:
+    found = []
+    for name, training in (("plain", "workers: 0"), ("helped", "workers: 2, trackers: [tensorboard], log_every: 1")):
+        (tmp_path / name).mkdir()
+        project = Project(tmp_path / name).ready(training=training)
+        result = project.gad("run", "registry.yaml", "gad")
+        assert result.exit_code == 0, result.output
+        found.append(load_predictions(project.root / "runs" / "gad" / "0" / "predictions.npz").scores)
+    assert np.array_equal(*found)
+    assert list((tmp_path / "helped" / "runs" / "trackers").rglob("events.out.tfevents*"))
+
+
 def test_score_reads_predictions_of_any_system(tmp_path: Path) -> None:
     recording = {"truth": [0, 0, 1, 1, 0, 2], "predicted": [0, 0, 1, 1, 0, 2]}
     file = {
