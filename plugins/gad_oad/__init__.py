@@ -1,1 +1,1 @@
-"""Dataset: the field's online-action-detection layout."""
+"""Dataset: online action detection in the field's own layout, and the benchmarks' annotations turned into it."""

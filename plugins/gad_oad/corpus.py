@@ -1,0 +1,212 @@
+"""From the field's layout to a corpus: windows, relations and scores of frames that may show several actions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gad_core.batching import stable_seed
+from gad_core.contracts import Features
+from gad_core.corpora import FrameLabels, StreamCorpus
+from gad_core.errors import DataError
+from gad_core.relations import Relations, StreamRelations
+from gad_core.values import LabelRef, LabelSpace, Predictions
+from gad_core.windows import Plan, Windows
+from gad_oad.layout import TREE, DataInfo, Targets, label_space, read_info, read_targets
+from gad_oad.plugin import OnlineActionDetection
+
+SHOWN = 20
+"""Faults listed in one message."""
+
+
+@dataclass(frozen=True)
+class ReferenceWindows(Windows):
+    """The training windows of the paper's code (REFERENCE: oddity 3).
+
+    The phase is drawn below `short`, not below the stride, windows end *before* every stride-th frame, and a
+    recording's last frame is never asked about unless it is the only one.
+    """
+
+    def training(self, length: int, *, seed: int, epoch: int, recording: str) -> Plan:
+        """An epoch's windows of one recording."""
+        if self.queries == "dense":
+            return super().training(length, seed=seed, epoch=epoch, recording=recording)
+        draw = np.random.default_rng(stable_seed("windows", seed, epoch, recording))
+        return reference_plan(length, self.stride, int(draw.integers(self.short)))
+
+
+def reference_plan(length: int, stride: int, phase: int) -> Plan:
+    """The windows of the paper's code from a given phase; none where the phase is beyond the recording."""
+    ends = np.maximum(np.arange(phase, length, stride) - 1, 0)
+    return ends, np.ones(len(ends), dtype=np.int64)
+
+
+class SeveralRelations(StreamRelations):
+    """The relations at the frames of a recording, some of which show several actions: `current` holds all of them, the
+    main one first. The other relations follow the main classes."""
+
+    def __init__(self, targets: Targets, space: LabelSpace, short: int, *, first_seen: bool) -> None:
+        super().__init__(targets.main, space, short, first_seen=first_seen)
+        self._several = targets.several
+
+    def at(self, frame: int) -> Relations:
+        """The relations at one frame."""
+        found = super().at(frame)
+        if frame in self._several:
+            found["current"] = tuple(LabelRef(self._space, label) for label in self._several[frame])
+        return found
+
+
+class OadCorpus(StreamCorpus):
+    """Recordings whose frames may show several actions; scored on the main one, mAP and cAP on all of them."""
+
+    def __init__(
+        self,
+        options: OnlineActionDetection,
+        space: LabelSpace,
+        features: Features,
+        recordings: Mapping[str, Mapping[str, Targets]],
+        usage: Mapping[str, str],
+    ) -> None:
+        self._options = options
+        self._targets = {name: targets for members in recordings.values() for name, targets in members.items()}
+        windows = options.windows()
+        reference = options.variant == "reference"
+        super().__init__(
+            actions=space,
+            goals=None,
+            features=features,
+            recordings={
+                split: [FrameLabels(name, targets.main) for name, targets in members.items()]
+                for split, members in recordings.items()
+            },
+            windows=ReferenceWindows(**vars(windows)) if reference else windows,
+            background_weight=options.background_weight,
+            question=options.question,
+            usage=usage,
+        )
+        self._relations = {
+            name: SeveralRelations(targets, space, windows.short, first_seen=reference)
+            for name, targets in self._targets.items()
+        }
+        self.prompts = {"current": replace(self.prompts["current"], close_background=False)}
+
+    def score(self, predictions: Predictions) -> dict[str, float]:
+        from gad_core.metrics import StreamScore, Track
+
+        space = self.spaces["current"]
+        score = StreamScore(
+            labels=space.labels,
+            fps=self.features.fps,
+            background=space.background,
+            ignored=space.ignored,
+            variant=self._options.variant,
+            smoothed=self._options.smoothed,
+        )
+        for recording, rows in predictions.by_recording():
+            active = self._targets[recording].active(len(space))
+            score.add(
+                recording,
+                Track(
+                    rows.truth,
+                    rows.predicted,
+                    rows.scores[:, : len(space)],
+                    None if active is None else active[rows.frames],
+                ),
+            )
+        return score.metrics()
+
+
+def make_corpus(options: OnlineActionDetection, features: Features) -> OadCorpus:
+    """The corpus of some options; raises `DataError` with every recording that does not fit."""
+    info = read_info(options.data_info, options.section, options.splits)
+    _refuse_other_rate(options, info, features)
+    space = label_space(info.classes, options.background, options.ignored, str(options.data_info))
+    recordings, usage = read_recordings(options, info, space, features)
+    return OadCorpus(options, space, features, recordings, usage)
+
+
+def read_recordings(
+    options: OnlineActionDetection, info: DataInfo, space: LabelSpace, features: Features
+) -> tuple[dict[str, dict[str, Targets]], dict[str, str]]:
+    """The targets of every usable recording by split, and what was used of what is named.
+
+    Rules: a recording of a session set that has no targets or no features is an error, or with `missing: skip` left
+    out and counted; lengths that differ by up to `tolerance` frames are cut to the shorter and counted, by more are an
+    error; a frame without a class is background and counted; anything else that is wrong is an error. All are told.
+    """
+    recordings: dict[str, dict[str, Targets]] = {}
+    faults: list[str] = []
+    named = cut = empty = 0
+    for split, members in info.sessions.items():
+        found = recordings.setdefault(split, {})
+        for name in members:
+            if name in options.discarded:
+                continue
+            named += 1
+            absent = _absent(options, features, name)
+            if absent:
+                faults += [f"recording '{name}' of {split} has no {absent}"] if options.missing == "error" else []
+                continue
+            try:
+                targets = _fitting(options, space, features.lengths[name], name)
+            except DataError as error:
+                faults.append(f"{error.where}: {error.message}")
+                continue
+            found[name] = targets
+            cut += targets.was_cut or len(targets.main) != features.lengths[name]
+            empty += targets.empty
+        if not found and not faults:
+            raise DataError(
+                f"none of the {len(members)} recordings of split '{split}' can be used",
+                where=str(options.data_info),
+                hint=f"compare the names; expected are {TREE}",
+            )
+    _refuse(faults, options)
+    used = sum(map(len, recordings.values()))
+    usage = {"recordings": f"{used} of {named}"}
+    usage |= {
+        f"{split} recordings": f"{len(found)} of {len(info.sessions[split])}" for split, found in recordings.items()
+    }
+    discarded = sum(name in options.discarded for members in info.sessions.values() for name in members)
+    counted = {"discarded recordings": discarded, "recordings cut to the shorter": cut, "frames without a class": empty}
+    return recordings, usage | {what: str(count) for what, count in counted.items() if count}
+
+
+def _absent(options: OnlineActionDetection, features: Features, name: str) -> str:
+    lacking = [] if (options.targets / f"{name}.npy").is_file() else [f"targets {name}.npy in {options.targets}"]
+    lacking += [] if name in features.lengths else ["features in the store"]
+    return " and no ".join(lacking)
+
+
+def _fitting(options: OnlineActionDetection, space: LabelSpace, length: int, name: str) -> Targets:
+    path = options.targets / f"{name}.npy"
+    targets = read_targets(path, len(space), space.background or 0, reference=options.variant == "reference")
+    if abs(len(targets.main) - length) > options.tolerance or not length or not len(targets.main):
+        raise DataError(f"{len(targets.main)} frames, but {length} in the features", where=str(path))
+    return targets.cut(min(length, len(targets.main))) if len(targets.main) != length else targets
+
+
+def _refuse(faults: Sequence[str], options: OnlineActionDetection) -> None:
+    if faults:
+        left = len(faults) - SHOWN
+        listed = "".join(f"\n  {fault}" for fault in faults[:SHOWN]) + (f"\n  and {left} more" if left > 0 else "")
+        raise DataError(
+            f"{len(faults)} recordings are wrong{listed}",
+            where=str(options.data_info),
+            hint=f"expected are {TREE}; `missing: skip` leaves out recordings that are not there, `tolerance` cuts "
+            "small differences in length, `discarded` names recordings not to use",
+        )
+
+
+def _refuse_other_rate(options: OnlineActionDetection, info: DataInfo, features: Features) -> None:
+    expected = options.fps or info.fps
+    if expected is not None and not math.isclose(expected, features.fps, rel_tol=1e-4):
+        raise DataError(
+            f"the features have {features.fps:g} frames a second, the targets {expected:g}",
+            where=str(options.features[0]),
+            hint="correct `fps`, or pack the features with the rate they were extracted at",
+        )

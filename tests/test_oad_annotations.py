@@ -1,0 +1,200 @@
+"""Original annotations to per-frame targets: rounding by known times, every format, the counts the field knows."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from gad_oad.__main__ import main
+from gad_oad.layout import read_entry
+from gad_oad.originals import read_crosstask, read_epic_kitchens, read_goalstep, read_thumos14
+from gad_oad.rasterise import Action, Annotations, Rounding, convert, frames_between, rasterise
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gad_core.errors import DataError
+
+THUMOS = (
+    "video,type,type_idx,start,end,startFrame,endFrame\none,Diving,26,0.2,1.1,6,33\none,Ambiguous,0,1.0,2.0,30,60\n"
+)
+TASKS = "7\nMake Tea\nhttp://tea\n2\nboil water,pour water\n\n9\nMake Soup\nhttp://soup\n2\npour water,stir\n\n"
+
+
+@pytest.mark.parametrize(
+    ("rounding", "frames"),
+    [("centre", range(1, 4)), ("overlap", range(0, 5)), ("floor", range(0, 4)), ("nearest", range(1, 4))],
+)
+def test_the_rules_of_rounding_by_hand(rounding: Rounding, frames: range) -> None:
+    """0.2 s to 1.1 s at 4 fps: frames 0.8 to 4.4."""
+    assert frames_between(0.2, 1.1, 4.0, rounding) == frames
+
+
+def test_halves_belong_to_the_later_frame() -> None:
+    assert frames_between(0.125, 0.625, 4.0) == range(0, 2)  # centres 0.5 in, 2.5 out
+    assert frames_between(0.7, 1.0, 5.0) == range(3, 5)  # 3.5 in, whatever floating point makes of 0.7 × 5
+    assert frames_between(0.125, 0.625, 4.0, "nearest") == range(1, 3)
+
+
+@given(
+    st.floats(0, 1e4), st.floats(0, 50), st.floats(0.5, 60), st.sampled_from(["centre", "overlap", "floor", "nearest"])
+)
+def test_an_action_has_a_frame_and_lies_within_its_overlap(
+    start: float, lasts: float, fps: float, rounding: Rounding
+) -> None:
+    frames, widest = (
+        frames_between(start, start + lasts, fps, rounding),
+        frames_between(start, start + lasts, fps, "overlap"),
+    )
+    assert len(frames) >= 1
+    assert frames.start >= widest.start - 1 and frames.stop <= widest.stop + 1
+
+
+def test_what_cannot_be_placed_is_counted() -> None:
+    actions = [Action("a", 0, 1, 1), Action("a", 0.5, 9, 2), Action("a", 7, 8, 1), Action("a", 1, 1, 1)]
+    targets, counted = rasterise(actions, 4, 3, fps=2.0)
+    assert targets.tolist() == [[0, 1, 0], [0, 1, 1], [0, 0, 1], [0, 0, 1]]
+    assert counted == {"action without length": 1, "action beyond the recording": 1, "action cut at the end": 1}
+
+
+def test_a_conversion_follows_the_features(tmp_path: Path) -> None:
+    annotations = Annotations(("Background", "x"), (Action("a", 0, 1, 1), Action("b", 0, 1, 1)))
+    done = convert(annotations, tmp_path, fps=2.0, lengths={"a": 5}, sessions={"train_session_set": ["a"]})
+    assert (done.recordings, done.frames, done.actions) == (1, 5, 1) and done.skipped == {
+        "recording without features": 1
+    }
+    assert np.load(tmp_path / "target_perframe/a.npy")[:, 1].tolist() == [1, 1, 0, 0, 0]
+    info = json.loads((tmp_path / "data_info.json").read_text())
+    assert info["train_session_set"] == ["a"] and info["rounding"] == "centre" and info["fps"] == 2.0
+    with pytest.raises(DataError, match="no recording"):
+        convert(annotations, tmp_path, fps=2.0, lengths={"z": 5})
+
+
+def test_thumos_as_table_and_as_texts(tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text(THUMOS)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/Diving_val.txt").write_text("one  0.2 1.1\n")
+    (tmp_path / "texts/Ambiguous_val.txt").write_text("one  1.0 2.0\n\n")
+    table, texts = read_thumos14([tmp_path / "val.csv"]), read_thumos14([tmp_path / "texts"])
+    assert table.classes == texts.classes == ("Background", "Diving", "Ambiguous")
+    assert set(table.actions) == set(texts.actions) == {Action("one", 0.2, 1.1, 1), Action("one", 1.0, 2.0, 2)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(THUMOS.replace("0.2", "soon"), "val.csv:2: 'soon'"), ("video,start\n", "no column type, end"), ("", "no column")],
+)
+def test_faults_of_annotations_are_located(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "val.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_thumos14([tmp_path / "val.csv"])
+
+
+def test_crosstask_as_folder_and_as_zip(tmp_path: Path) -> None:
+    release = tmp_path / "crosstask_release"
+    (release / "annotations").mkdir(parents=True)
+    (release / "tasks_primary.txt").write_text(TASKS)
+    (release / "annotations/9_a_b.csv").write_text("1,0.5,1.5\n2,2,3\n")
+    with zipfile.ZipFile(tmp_path / "release.zip", "w") as archive:
+        for file in release.rglob("*.*"):
+            archive.write(file, file.relative_to(tmp_path))
+    found = read_crosstask(release)
+    assert found == read_crosstask(tmp_path / "release.zip")
+    assert found.classes == ("Background", "boil water", "pour water", "stir")
+    assert found.actions == (Action("a_b", 0.5, 1.5, 2), Action("a_b", 2, 3, 3))
+    (release / "annotations/9_a_b.csv").write_text("3,0.5,1.5\n")
+    with pytest.raises(DataError, match=r"9_a_b\.csv:1: '3,0\.5,1\.5' is no step"):
+        read_crosstask(release)
+
+
+def test_epic_by_the_fields_list_and_by_the_official_one(tmp_path: Path) -> None:
+    (tmp_path / "actions.csv").write_text("id,verb,noun,action\n0,0,2,take plate\n1,3,5,open door\n")
+    (tmp_path / "list.csv").write_text("x,P01_11,15,60,3,5,1\n")
+    header = "narration_id,video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
+    (tmp_path / "official.csv").write_text(
+        f"{header}x,P01_11,00:01:00.50,01:00:02.0,0,2\nx,P01_11,00:00:00,00:00:01,9,9\n"
+    )
+    found = read_epic_kitchens(tmp_path / "actions.csv", [tmp_path / "list.csv", tmp_path / "official.csv"])
+    assert found.actions == (Action("P01_11", 0.5, 2.0, 2), Action("P01_11", 60.5, 3602.0, 1))
+    assert found.skipped == {"action of an unlisted class": 1}
+    (tmp_path / "list.csv").write_text("x,P01_11,15,60,3,5,2\n")
+    with pytest.raises(DataError, match=r"list\.csv:1: action '2' is not among the 2"):
+        read_epic_kitchens(tmp_path / "actions.csv", [tmp_path / "list.csv"])
+
+
+def test_goalstep_has_steps_inside_steps(tmp_path: Path) -> None:
+    inner = {"start_time": 1, "end_time": 2, "step_category": "Make tea: Stir"}
+    outer = {"start_time": 0, "end_time": 4, "step_category": "Make tea: Boil water", "segments": [inner]}
+    video = {
+        "video_uid": "v",
+        "start_time": 0,
+        "end_time": 5,
+        "segments": [outer, {**inner, "step_category": "Other: X"}],
+    }
+    (tmp_path / "val.json").write_text(json.dumps({"videos": [video]}))
+    found = read_goalstep([tmp_path / "val.json"], ["background", "boil water", "stir"], ("steps", "substeps"))
+    assert found.actions == (Action("v", 0, 4, 1), Action("v", 1, 2, 2)) and found.durations == {"v": 5}
+    assert found.skipped == {"action of an unlisted class": 1}
+    (tmp_path / "val.json").write_text("[]")
+    with pytest.raises(DataError, match="GoalStep"):
+        read_goalstep([tmp_path / "val.json"], ["background"], ("steps",))
+
+
+def test_the_command_converts_and_says_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text(THUMOS)
+    command = ["convert", "thumos14", str(tmp_path / "val.csv"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, [*command, "--fps", "4"])
+    assert done.exit_code == 0 and "2 actions, 1 recordings, 8 frames" in done.output
+    targets = np.load(tmp_path / "out/target_perframe/one.npy")
+    assert targets.argmax(axis=1).tolist() == [0, 1, 1, 1, 2, 2, 2, 2]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 2 and "--features" in refused.output
+
+
+# ------------------------------------------------------------------------------- the published annotations
+
+
+@pytest.fixture
+def published(shared: Path) -> Path:
+    return shared / "data" / "annotations"
+
+
+def test_the_counts_of_thumos14(published: Path) -> None:
+    classes = tuple(read_entry(published / "oad-data-info/data_info.json", "THUMOS")["class_names"])
+    for name, videos, rows, vague in (("val", 200, 3096, 89), ("test", 213, 3457, None)):
+        found = read_thumos14([published / "thumos14" / f"{name}_Annotation.csv"])
+        assert (len(found.recordings), len(found.actions)) == (videos, rows) and found.classes == classes
+        assert vague is None or sum(action.label == 21 for action in found.actions) == vague
+
+
+def test_the_counts_of_crosstask(published: Path) -> None:
+    entry = read_entry(published / "oad-data-info/data_info.json", "CrossTask")
+    found = read_crosstask(published / "crosstask/crosstask_release.zip")
+    assert (len(found.recordings), len(found.actions), len(found.classes)) == (2750, 20919, 106)
+    assert list(found.classes[1:]) == entry["class_names"][1:]
+    assert set(found.recordings) == {*entry["train_session_set"], *entry["test_session_set"]}
+
+
+def test_the_counts_of_epic_kitchens(published: Path) -> None:
+    folder = published / "epic-kitchens-100"
+    actions = folder / "rulstm_actions.csv"
+    found = read_epic_kitchens(actions, [folder / "rulstm_validation.csv"], folder / "EPIC_100_video_info.csv")
+    assert (len(found.recordings), len(found.actions), len(found.classes)) == (138, 9668, 3807)
+    assert len(read_epic_kitchens(actions, [folder / "rulstm_training.csv"]).actions) == 67217
+    official = read_epic_kitchens(actions, [folder / "EPIC_100_validation.csv"])
+    assert sorted(a.label for a in official.actions) == sorted(a.label for a in found.actions) and not official.skipped
+    assert list(found.classes) == read_entry(published / "oad-data-info/data_info.json", "EK100")["class_names"]
+
+
+def test_the_counts_of_goalstep(published: Path) -> None:
+    folder = published / "ego4d-goalstep"
+    classes = read_entry(folder / "ego4d-goal_info.json", None)["class_names"]
+    steps, substeps = (
+        read_goalstep([folder / "goalstep_valid.json"], classes, [level]) for level in ("steps", "substeps")
+    )
+    assert len(steps.recordings) == 134 and len(classes) == 512
+    assert len(steps.actions) + steps.skipped["action of an unlisted class"] == 3349
+    assert steps.skipped["action of an unlisted class"] == 4 and len(substeps.actions) == 4347 and not substeps.skipped
