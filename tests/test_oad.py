@@ -71,6 +71,21 @@ def test_a_preset_gives_what_is_not_given(preset: str) -> None:
     assert OnlineActionDetection(**other.options()) == other
 
 
+def test_a_registry_file_may_list_streams_and_classes(layout: Path) -> None:
+    (layout / "registry.yaml").write_text("""
+version: 1
+backbones: {tiny: {use: llama-tiny}}
+heads: {d: {use: discriminative}}
+datasets: {oad: {use: oad, preset: crosstask, features: [rgb.lmdb, flow.lmdb], data_info: data_info.json, targets: t,
+                 ignored: [Ambiguous], discarded: [a]}}
+experiments: {one: {dataset: oad, backbone: tiny, head: d}}
+""")
+    dataset = registry.load(layout / "registry.yaml").experiments["one"].dataset
+    assert isinstance(dataset, OnlineActionDetection)
+    assert dataset.features == (layout / "rgb.lmdb", layout / "flow.lmdb") and dataset.background_weight == 0.2
+    assert (dataset.ignored, dataset.discarded) == (("Ambiguous",), ("a",))
+
+
 def test_an_unknown_preset_and_a_missing_split_are_refused() -> None:
     places = {"features": "f", "data_info": "d", "targets": "t"}
     with pytest.raises(ValidationError, match="thumos14"):

@@ -50,8 +50,13 @@ class OnlineActionDetection(WindowOptions, Dataset):
     @model_validator(mode="before")
     @classmethod
     def _as_the_benchmark(cls, given: Any) -> Any:
-        preset = given.get("preset") if isinstance(given, dict) else None
-        return {**PRESETS[preset], **given} if isinstance(preset, str) and preset in PRESETS else given
+        if not isinstance(given, dict):
+            return given
+        preset = given.get("preset")
+        values = PRESETS[preset] if isinstance(preset, str) and preset in PRESETS else {}
+        # Behind a validator like this one pydantic no longer takes a list of JSON for a tuple.
+        listed = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        return {**values, **listed}
 
     @field_validator("features", mode="before")
     @classmethod
