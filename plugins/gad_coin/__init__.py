@@ -1,1 +1,1 @@
-"""Dataset: COIN."""
+"""Dataset: COIN, instructional videos with steps and tasks."""

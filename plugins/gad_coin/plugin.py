@@ -1,0 +1,60 @@
+"""COIN: step recognition, next-step forecasting and task recognition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, PositiveInt, field_validator
+
+from gad_core.contracts import Dataset, InputPath
+from gad_core.hookspecs import hookimpl
+from gad_core.windows import Ask
+
+if TYPE_CHECKING:
+    from gad_core.contracts import Corpus
+
+
+class Coin(Dataset):
+    """COIN as published: `COIN.json` and one feature store. Asks for the step (current), the next step (next) and the
+    task (goal), jointly. See docs/coin.md.
+    """
+
+    name: ClassVar[str] = "coin"
+
+    features: InputPath = Field(description="feature store; the paper's has 2 fps and 10 tokens a frame")
+    annotations: InputPath = Field(description="COIN.json")
+    asked: tuple[Ask, ...] = Field(
+        ("current", "next", "goal"), alias="asks", min_length=1, description="step, next step, task"
+    )
+    separators: bool = Field(True, description="a comma between two frames")
+    supervise_separators: bool = Field(True, description="also train to write what follows each frame")
+    max_frames: PositiveInt | None = Field(1200, description="longer clips are sampled evenly; null never")
+    missing: Literal["error", "skip"] = Field("error", description="videos that the store lacks")
+
+    @field_validator("asked")
+    @classmethod
+    def _once_each(cls, asked: tuple[Ask, ...]) -> tuple[Ask, ...]:
+        if len(set(asked)) < len(asked):
+            raise ValueError("the same relation is asked twice")
+        return asked
+
+    def asks(self) -> frozenset[str]:
+        return frozenset(self.asked)
+
+    def relations(self) -> frozenset[str]:
+        return frozenset({"current", "previous", "next", "past", "goal"})
+
+    def files(self) -> tuple[Path, ...]:
+        return (self.features, self.annotations)
+
+    def open(self) -> Corpus:
+        from gad_coin.corpus import make_corpus
+        from gad_core.features import FeatureStore
+
+        return make_corpus(self, FeatureStore(self.features))
+
+
+@hookimpl
+def gad_datasets() -> list[type[Dataset]]:
+    return [Coin]
