@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from gad_coin.plugin import Coin
 from gad_kitchen.plugin import Kitchen
 from gad_llama.plugin import Llama, LlamaTiny
+from gad_oad.plugin import OnlineActionDetection
 from gad_segments.plugin import Segments
 from hypothesis import given, note
 from hypothesis import strategies as st
@@ -31,7 +34,6 @@ from gad_core.values import Stage
 
 COVERED: Counter[str] = Counter()
 """What the test below has tried; printed at the end of the run (tests/conftest.py)."""
-GUESTS_THAT_NEED_FILES = ("coin", "oad")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,8 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Component]
         ],
         "llama": [Llama(checkpoint=str(make_checkpoint(folder)), lora=Lora(rank=2, alpha=4), dtype="fp32")],
         "smollm2": [],  # 135 M parameters: tests/test_backbones.py tries it once
-        **{name: [] for name in GUESTS_THAT_NEED_FILES},
+        "coin": [make_coin(folder)],
+        "oad": [make_oad(folder, protocol) for protocol in ("window", "dense")],
     }
 
 
@@ -71,6 +74,45 @@ def make_segments(folder: Path, mode: str) -> Segments:
         csv.writer(file).writerows([("recording", "start", "end", "label", "split", "goal"), *rows])
     windows = {"long": 3, "short": 2} if mode == "stream" else {}
     return Segments(features=folder / f"{mode}.lmdb", annotations=folder / f"{mode}.csv", mode=mode, **windows)  # type: ignore[arg-type]
+
+
+def make_store(folder: Path, name: str, lengths: dict[str, int], tokens: int, fps: float) -> Path:
+    """A feature store of random features."""
+    raw = folder / f"raw-{name}"
+    raw.mkdir()
+    for number, (recording, length) in enumerate(lengths.items()):
+        array = np.random.default_rng(number).normal(size=(length, tokens, 4)).astype(np.float32)
+        np.save(raw / f"{recording}.npy", array)
+    pack(find_sources([raw], None), folder / f"{name}.lmdb", Packing(fps))
+    return folder / f"{name}.lmdb"
+
+
+def make_coin(folder: Path) -> Coin:
+    """COIN's layout in four videos."""
+    steps = [
+        {"id": str(n), "segment": [2 * n, 2 * n + 2], "label": text} for n, text in enumerate(("open", "cut", "close"))
+    ]
+    videos = {
+        name: {"recipe_type": 1, "class": task, "subset": subset, "duration": 6, "annotation": steps}
+        for name, task, subset in (("a", "Sow", "training"), ("b", "Weld", "training"), ("c", "Sow", "testing"))
+    }
+    (folder / "COIN.json").write_text(json.dumps({"database": videos}))
+    store = make_store(folder, "coin", dict.fromkeys(videos, 12), tokens=2, fps=2.0)
+    return Coin(features=store, annotations=folder / "COIN.json")
+
+
+def make_oad(folder: Path, protocol: str) -> OnlineActionDetection:
+    """The field's layout of per-frame targets in two recordings."""
+    place, names = folder / f"oad-{protocol}", ["Background", "CleanAndJerk", "Diving"]
+    (place / "target_perframe").mkdir(parents=True)
+    for recording in ("a", "b"):
+        np.save(place / "target_perframe" / f"{recording}.npy", np.eye(3)[[0, 1, 1, 2, 2, 0, 1, 2, 0, 0]])
+    info = {"class_names": names, "train_session_set": ["a"], "test_session_set": ["b"], "fps": 4}
+    (place / "data_info.json").write_text(json.dumps(info))
+    return OnlineActionDetection(
+        features=make_store(folder, f"oad-{protocol}", {"a": 10, "b": 10}, tokens=1, fps=4.0),
+        data_info=place / "data_info.json", targets=place / "target_perframe", long=4, short=3, protocol=protocol,
+    )  # type: ignore[arg-type]  # fmt: skip
 
 
 def make_checkpoint(folder: Path) -> Path:
@@ -149,7 +191,7 @@ def works(experiment: Experiment, model, corpus) -> None:
 
 def test_nothing_installed_is_left_out(ready: dict[str, list[Component]]) -> None:
     left_out = {name for name, instances in ready.items() if not instances}
-    assert left_out <= {"smollm2", *GUESTS_THAT_NEED_FILES}
+    assert left_out <= {"smollm2"}
     assert {offer.name for offer in installed().offers if offer.distribution == "gad-framework"} >= set(
         ready
     ) - left_out
