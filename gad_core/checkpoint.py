@@ -145,7 +145,6 @@ class Place:
     update: int = 0  # within the epoch
     step: int = 0  # updates in all
     best: float | None = None
-    best_epoch: int | None = None
     stale: int = 0  # evaluations since the best
     seconds: float = 0.0
     samples: int = 0

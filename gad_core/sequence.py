@@ -43,9 +43,8 @@ class Writing:
 class _Row:
     """One sample while it is laid out; plain lists and a numpy trunk."""
 
-    def __init__(self, tokens: np.ndarray, slots: np.ndarray, prompt_length: int, frame_ends: np.ndarray) -> None:
-        self.trunk_tokens, self.trunk_slots = tokens, slots
-        self.prompt_length, self.frame_ends = prompt_length, frame_ends
+    def __init__(self, tokens: np.ndarray, slots: np.ndarray, frame_ends: np.ndarray) -> None:
+        self.trunk_tokens, self.trunk_slots, self.frame_ends = tokens, slots, frame_ends
         self.tokens: list[int] = []
         self.slots: list[int] = []
         self.node: list[int] = []
@@ -92,7 +91,11 @@ class Assembler:
         self.text, self.spaces, self.prompts = text, dict(spaces), dict(prompts)
         self.writing, self.classified = writing, classified
         self.layouts: dict[Stage, Layout] = {stage: head.layout(stage) for stage in Stage}
-        self._encode = lru_cache(maxsize=None)(lambda piece: tuple(text.encode(piece)))
+        self._make_caches()
+
+    def _make_caches(self) -> None:
+        """What a sequence is made of comes back with every sample: it is tokenised once a process."""
+        self._encode = lru_cache(maxsize=None)(lambda piece: tuple(self.text.encode(piece)))
         self._trunk = lru_cache(maxsize=512)(self._make_trunk)
 
     def __getstate__(self) -> dict[str, object]:
@@ -100,8 +103,7 @@ class Assembler:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self._encode = lru_cache(maxsize=None)(lambda piece: tuple(self.text.encode(piece)))
-        self._trunk = lru_cache(maxsize=512)(self._make_trunk)
+        self._make_caches()
 
     # ------------------------------------------------------------------------------------------------ batches
 
@@ -150,7 +152,7 @@ class Assembler:
 
     # --------------------------------------------------------------------------------------------------- rows
 
-    def _make_trunk(self, relation: str, frames: int, tokens: int) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+    def _make_trunk(self, relation: str, frames: int, tokens: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         prompt = self.prompts[relation]
         opening = ([] if self.text.bos is None else [self.text.bos]) + list(self._encode(prompt.before))
         separator = list(self._encode(prompt.separator)) if prompt.separator else []
@@ -160,7 +162,6 @@ class Assembler:
         return (
             np.concatenate([np.array(opening, dtype=np.int64), frame_tokens.astype(np.int64)]),
             np.concatenate([np.full(len(opening), Slot.PROMPT, dtype=np.int8), frame_slots.astype(np.int8)]),
-            len(opening),
             ends,
         )
 

@@ -251,7 +251,7 @@ class Trainer:
         if value is None:
             return
         if not math.isnan(value) and (self.place.best is None or value > self.place.best):
-            self.place.best, self.place.best_epoch, self.place.stale = value, epoch, 0
+            self.place.best, self.place.stale = value, 0
             self.observer.improved(self.place)
         else:
             self.place.stale += 1

@@ -74,11 +74,6 @@ class Training(BaseModel):
             raise ValueError(f"micro_batch {self.micro_batch} is larger than batch {self.batch}")
         return self
 
-    @property
-    def total_epochs(self) -> int:
-        """Epochs over all phases."""
-        return sum(phase.epochs for phase in self.plan())
-
     def plan(self) -> tuple[Phase, ...]:
         """The phases in order; one phase of everything unless phases are given."""
         return self.phases or (Phase(epochs=self.epochs),)

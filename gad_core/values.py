@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -29,11 +30,7 @@ class LabelSpace:
     def __post_init__(self) -> None:
         if not self.labels:
             raise DataError(f"label space '{self.name}' has no labels")
-        repeated = (
-            sorted({label for label in self.labels if self.labels.count(label) > 1})
-            if len(set(self.labels)) < len(self.labels)
-            else []
-        )
+        repeated = sorted(label for label, count in Counter(self.labels).items() if count > 1)
         if repeated:
             raise DataError(
                 f"label space '{self.name}' repeats {', '.join(map(repr, repeated[:5]))}",
