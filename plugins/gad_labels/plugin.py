@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -30,38 +31,52 @@ class Text(LabelTokenizer):
         return Codebook(_subwords(spaces, text, lead), text.vocabulary)
 
 
-class RandomConsistent(LabelTokenizer):
+class Redrawn(LabelTokenizer):
+    """The labels' subwords with a random token, drawn without replacement, for each distinct `identity`."""
+
+    @abstractmethod
+    def identity(self, space: str, label: int, subword: int) -> object:
+        """What a subword of a label is told apart by: equal ones become the same token."""
+
+    def codebook(
+        self,
+        spaces: Sequence[LabelSpace],
+        text: TextTokenizer,
+        *,
+        lead: str = " ",
+        avoid: frozenset[int] = frozenset(),
+        seed: int = 0,
+    ) -> Codebook:
+        subwords = _subwords(spaces, text, lead)
+        Codebook(subwords, text.vocabulary)  # labels that collide as text would stay alike under any redrawing
+        identities = {
+            space: [[self.identity(space, label, subword) for subword in code] for label, code in enumerate(codes)]
+            for space, codes in subwords.items()
+        }
+        distinct = list(dict.fromkeys(one for codes in identities.values() for code in codes for one in code))
+        drawn = dict(zip(distinct, _drawn(len(distinct), text, avoid, seed), strict=True))
+        codes = {
+            space: tuple(tuple(drawn[one] for one in code) for code in codes) for space, codes in identities.items()
+        }
+        return Codebook(codes, text.vocabulary, readable=False)
+
+
+class RandomConsistent(Redrawn):
     """Every distinct subword becomes one random token, the same everywhere: the meaning goes, the overlap stays."""
 
     name: ClassVar[str] = "random-consistent"
 
-    def codebook(
-        self,
-        spaces: Sequence[LabelSpace],
-        text: TextTokenizer,
-        *,
-        lead: str = " ",
-        avoid: frozenset[int] = frozenset(),
-        seed: int = 0,
-    ) -> Codebook:
-        return _redrawn(spaces, text, lead, avoid, seed, lambda space, label, subword: subword)
+    def identity(self, space: str, label: int, subword: int) -> object:
+        return subword
 
 
-class Desynchronised(LabelTokenizer):
+class Desynchronised(Redrawn):
     """The same subword becomes a different random token in every label: the overlap goes, the lengths stay."""
 
     name: ClassVar[str] = "desynchronised"
 
-    def codebook(
-        self,
-        spaces: Sequence[LabelSpace],
-        text: TextTokenizer,
-        *,
-        lead: str = " ",
-        avoid: frozenset[int] = frozenset(),
-        seed: int = 0,
-    ) -> Codebook:
-        return _redrawn(spaces, text, lead, avoid, seed, lambda space, label, subword: (space, label, subword))
+    def identity(self, space: str, label: int, subword: int) -> object:
+        return space, label, subword
 
 
 class UniqueToken(LabelTokenizer):
@@ -89,38 +104,15 @@ def _subwords(spaces: Sequence[LabelSpace], text: TextTokenizer, lead: str) -> d
     return {space.name: tuple(tuple(text.encode(lead + written)) for written in space.written) for space in spaces}
 
 
-def _redrawn(
-    spaces: Sequence[LabelSpace],
-    text: TextTokenizer,
-    lead: str,
-    avoid: frozenset[int],
-    seed: int,
-    identity: Callable[[str, int, int], object],
-) -> Codebook:
-    """The subword codes with a random token, drawn without replacement, for each distinct `identity`."""
-    subwords = _subwords(spaces, text, lead)
-    Codebook(subwords, text.vocabulary)  # labels that collide as text would stay alike under any redrawing
-    identities = dict.fromkeys(
-        identity(space, label, subword)
-        for space, codes in subwords.items()
-        for label, code in enumerate(codes)
-        for subword in code
-    )
+def _drawn(count: int, text: TextTokenizer, avoid: frozenset[int], seed: int) -> list[int]:
+    """Different random ids that stand for text, none of them in `avoid`."""
     free = np.setdiff1d(np.arange(text.vocabulary), np.array(sorted(text.special | avoid), dtype=np.int64))
-    if len(free) < len(identities):
+    if len(free) < count:
         raise CodebookError(
-            f"the labels need {len(identities)} different tokens and the vocabulary has {len(free)} to draw from",
+            f"the labels need {count} different tokens and the vocabulary has {len(free)} to draw from",
             hint="use a backbone with a larger vocabulary, or the label tokenizer 'unique-token'",
         )
-    drawn = np.random.default_rng(seed).choice(free, size=len(identities), replace=False)
-    token = dict(zip(identities, map(int, drawn), strict=True))
-    codes = {
-        space: tuple(
-            tuple(token[identity(space, label, subword)] for subword in code) for label, code in enumerate(codes)
-        )
-        for space, codes in subwords.items()
-    }
-    return Codebook(codes, text.vocabulary, readable=False)
+    return np.random.default_rng(seed).choice(free, size=count, replace=False).tolist()
 
 
 @hookimpl
