@@ -221,11 +221,13 @@ class Dataset(Component):
 
     @abstractmethod
     def open(self) -> Corpus:
-        """Reads the annotations and opens the features; no torch. Raises `DataError` and `FeatureError`."""
+        """Reads the annotations and opens the features; no torch. Raises `DataError` and `FeatureError`, of everything
+        that is wrong at once (`gad_core.errors.Faults`)."""
 
-    def files(self) -> tuple[Path, ...]:
-        """The files and folders it reads: a run starts only when all are there, and is repeated when they change."""
-        return ()
+    def files(self) -> Mapping[Path, str]:
+        """The files and folders it reads, and what each holds: a run starts only when all are there, and is repeated
+        when they change; messages show them as the tree that is expected."""
+        return {}
 
 
 KINDS: dict[str, type[Component]] = {

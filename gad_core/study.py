@@ -45,13 +45,16 @@ def run_all(
 
 
 def require_files(experiments: Sequence[Experiment]) -> None:
-    """Raises `GadError` that lists every file the experiments need and do not find."""
+    """Raises `GadError` that lists every file the experiments need and do not find, and what it should hold."""
     missing = {
-        path: experiment.name for experiment in experiments for path in experiment.dataset.files() if not path.exists()
+        path: f"{path} ({content}; for {experiment.name})"
+        for experiment in experiments
+        for path, content in experiment.dataset.files().items()
+        if not path.exists()
     }
     if missing:
         raise GadError(
-            "these files are not there yet: " + ", ".join(f"{path} (for {name})" for path, name in missing.items()),
-            where=next(iter(missing.values())),
+            "\n  ".join(["these files are not there yet", *missing.values()]),
+            where=experiments[0].name,
             hint="make a feature store with `gad features pack`, and put the annotations where the registry says",
         )

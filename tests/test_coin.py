@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gad_auxiliary.plugin import Goal
-from gad_coin.annotations import read_annotations, task_text
+from gad_coin.annotations import Annotations, read_annotations, task_text
 from gad_coin.corpus import CoinCorpus, frames_of, make_corpus
 from gad_coin.plugin import Coin
 from gad_heads.plugin import Gad
@@ -18,7 +18,7 @@ from gad_labels.plugin import Text
 from gad_llama.plugin import LlamaTiny
 
 from gad_core.composition import compose
-from gad_core.errors import DataError
+from gad_core.errors import DataError, Faults
 from gad_core.experiment import Experiment
 from gad_core.features import ArrayFeatures
 from gad_core.values import Stage
@@ -43,6 +43,14 @@ def written(folder: Path, videos: object) -> Path:
     path = folder / "COIN.json"
     path.write_text(videos if isinstance(videos, str) else json.dumps({"database": videos}))
     return path
+
+
+def annotations(path: Path) -> Annotations:
+    """What the file holds; raises what is wrong with it."""
+    faults = Faults()
+    found = read_annotations(path, faults)
+    faults.raise_any()
+    return found
 
 
 def corpus(folder: Path, recordings: str = "abcd", frames: int = 20, **options: Any) -> CoinCorpus:
@@ -139,22 +147,22 @@ def test_broken_files_are_located(tmp_path: Path, place: tuple[Any, ...], value:
     else:
         inner[place[-1]] = value
     with pytest.raises(DataError, match=message.replace("(", r"\(")):
-        read_annotations(written(tmp_path, videos))
+        annotations(written(tmp_path, videos))
 
 
 def test_duplicate_ids_are_refused_and_empty_steps_counted(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'a' stands there twice"):
-        read_annotations(written(tmp_path, '{"database": {"a": {}, "a": {}}}'))
+        annotations(written(tmp_path, '{"database": {"a": {}, "a": {}}}'))
     videos = copy.deepcopy(VIDEOS)
     videos["a"]["annotation"][0]["segment"] = [1.0, 1.0]
-    assert read_annotations(written(tmp_path, videos)).dropped == {"steps without length": 1}
+    assert annotations(written(tmp_path, videos)).dropped == {"steps without length": 1}
 
 
 def test_the_real_file_has_the_known_counts(shared: Path, tmp_path: Path) -> None:
     path = shared / "data" / "annotations" / "coin" / "COIN.json"
     if not path.is_file():
         pytest.skip("no COIN annotations beside the project")
-    found = read_annotations(path)
+    found = annotations(path)
     splits = [video.split for video in found.videos]
     assert (splits.count("train"), splits.count("test")) == (8412, 2594)
     assert sum(len(video.steps) for video in found.videos) == 43004

@@ -183,12 +183,12 @@ def test_broken_recordings_are_located(
     change(layout)
     with pytest.raises(DataError, match=message) as caught:
         opened()
-    assert "data_info.json" in str(caught.value)
+    assert caught.value.where
 
 
 def test_all_broken_recordings_are_told_at_once(opened: Open, layout: Path) -> None:
     np.save(layout / "target_perframe/a.npy", rows(90))
-    with pytest.raises(DataError, match="2 recordings are wrong") as caught:
+    with pytest.raises(DataError, match="2 things are wrong") as caught:
         opened(lengths={"a": 40, "b": 7})
     assert "a.npy: 90 frames" in str(caught.value) and "'c' of test has no features" in str(caught.value)
 

@@ -476,7 +476,7 @@ def test_relative_paths_are_taken_from_the_folder_of_the_file(tmp_path: Path, mo
     (tmp_path / "book" / "registry.yaml").write_text(changed("auxiliary: goal, ", "", text), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     dataset = registry.load(Path("book/registry.yaml")).experiments["one"].dataset
-    assert dataset.files() == (tmp_path / "book" / "data" / "x.lmdb", Path("/there/x.csv"))
+    assert tuple(dataset.files()) == (tmp_path / "book" / "data" / "x.lmdb", Path("/there/x.csv"))
 
 
 def test_names_are_selected() -> None:

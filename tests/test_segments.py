@@ -311,7 +311,7 @@ def test_an_end_a_frame_beyond_the_recording_is_its_end(opened: Open) -> None:
 def test_all_bad_rows_are_told_at_once(opened: Open) -> None:
     with pytest.raises(DataError) as caught:
         opened(swapped("0.5,1.5", "1.5,0.5").replace("3.0,3.6", "nan,3.6"))
-    assert "2 rows are wrong" in str(caught.value)
+    assert "2 things are wrong" in str(caught.value)
     assert "mine.csv:4" in str(caught.value)
     assert "mine.csv:7" in str(caught.value)
 

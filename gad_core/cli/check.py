@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from gad_core.experiment import Experiment
+if TYPE_CHECKING:
+    from gad_core.experiment import Experiment
+    from gad_core.registry import Registry
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def check(file: Path) -> None:
-    """Check a registry FILE and list what it would run; nothing is trained or loaded.
+@click.argument("experiments", nargs=-1)
+@click.option("--data", is_flag=True, help="Open the datasets too, and list all that is wrong with them.")
+def check(file: Path, experiments: tuple[str, ...], data: bool) -> None:
+    """Check a registry FILE and list what it would run; nothing is trained.
 
     Every problem is told at once, with its line; the exit code is then 2. Files that an experiment needs and that are
-    not there yet are listed, not refused.
+    not there yet are listed, not refused. With --data the datasets of the EXPERIMENTS (of those that run by default if
+    none is named, of all if there is no default) are opened: what they hold is counted, all that is wrong is listed,
+    with the tree of files that was expected.
 
     \b
     Example:
       gad check registry.yaml
+      gad check registry.yaml --data
+      gad check recipes/thumos14.yaml thumos14-gad --data
     """
+    from gad_core import registry
+
+    book = registry.load(file)
+    chosen = book.select(experiments or book.default or tuple(book.experiments))
+    if data:
+        _check_data(chosen, file)
+    else:
+        _list(book, file)
+
+
+def _check_data(experiments: Sequence[Experiment], file: Path) -> None:
+    from gad_core.data_check import check_data
+    from gad_core.errors import DataError
+
+    reports = check_data(experiments)
+    for report in reports:
+        others = len(report.users) - 1
+        click.echo(f"dataset {report.dataset.name} of {report.users[0]}{f' and {others} more' if others else ''}")
+        for what, value in report.holds.items():
+            click.echo(f"  {what}: {value}")
+        for fault in report.faults:
+            click.echo(f"  {fault}")
+        if report.faults:
+            click.echo("  expected are")
+            for path, content in report.dataset.files().items():
+                click.echo(f"    {path}  {content}")
+    wrong = sum(len(report.faults) for report in reports)
+    if wrong:
+        raise DataError(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong with the data", where=str(file))
+    click.echo(f"the data of {file} are right.")
+
+
+def _list(book: Registry, file: Path) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from gad_core import registry
-
-    book = registry.load(file)
     console = Console()
     table = Table("experiment", "composition", "seeds", box=None, pad_edge=False)
     for name, experiment in book.experiments.items():

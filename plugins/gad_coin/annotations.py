@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gad_core.errors import DataError
+from gad_core.errors import DataError, Faults
 
 SPLITS = {"training": "train", "train": "train", "testing": "test", "test": "test", "validation": "validation"}
 """What subsets are called in the file, and the split each is."""
@@ -67,12 +67,13 @@ def task_text(name: str) -> str:
     return " ".join(word if len(word) > 1 and not word[1:].islower() else word.lower() for word in words) or name
 
 
-def read_annotations(path: Path) -> Annotations:
-    """Reads the file; raises `DataError`, naming the video, for whatever no rule of docs/coin.md covers."""
+def read_annotations(path: Path, faults: Faults) -> Annotations:
+    """Reads the file and notes, with the video, whatever no rule of docs/coin.md covers. Raises `DataError` when it
+    cannot be read at all."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_distinct)
-    except DataError as error:
-        raise DataError(error.message, where=str(path), hint=error.hint) from error
+        document = json.loads(
+            path.read_text(encoding="utf-8-sig"), object_pairs_hook=lambda pairs: _distinct(pairs, str(path), faults)
+        )
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the annotations: {error}", where=str(path), hint="give COIN.json") from error
     database = document.get("database", document) if isinstance(document, dict) else None
@@ -82,23 +83,25 @@ def read_annotations(path: Path) -> Annotations:
     ids: set[str] = set()
     videos = []
     for name, entry in database.items():
-        video = _video(name, entry, f"{path}: {name}", dropped, ids)
-        if video.steps:
-            videos.append(video)
-        else:
-            dropped["videos without steps"] += 1
+        with faults.gathered():
+            video = _video(name, entry, f"{path}: {name}", dropped, ids, faults)
+            if video.steps:
+                videos.append(video)
+            else:
+                dropped["videos without steps"] += 1
     return Annotations(path, tuple(videos), frozenset(ids), dropped)
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _distinct(pairs: list[tuple[str, Any]], where: str, faults: Faults) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise DataError(f"'{repeated}' stands there twice", hint="remove one: ids and keys are unique")
+        for key, count in Counter(key for key, _ in pairs).items():
+            if count > 1:
+                faults.add(f"'{key}' stands there twice", where=where, hint="remove one: ids and keys are unique")
     return found
 
 
-def _video(name: str, entry: Any, where: str, dropped: Counter[str], ids: set[str]) -> Video:
+def _video(name: str, entry: Any, where: str, dropped: Counter[str], ids: set[str], faults: Faults) -> Video:
     missing = {"class", "subset", "annotation"} - (entry.keys() if isinstance(entry, dict) else set())
     if missing:
         raise DataError(f"lacks {', '.join(sorted(missing))}", where=where, hint="take the published COIN.json")
@@ -110,11 +113,12 @@ def _video(name: str, entry: Any, where: str, dropped: Counter[str], ids: set[st
     duration = _seconds(entry.get("duration", math.inf), where)
     steps = []
     for number, found in enumerate(entry["annotation"]):
-        step = _step(found, duration, f"{where}: step {number}", ids)
-        if step.end > step.start:
-            steps.append(step)
-        else:
-            dropped["steps without length"] += 1
+        with faults.gathered():
+            step = _step(found, duration, f"{where}: step {number}", ids)
+            if step.end > step.start:
+                steps.append(step)
+            else:
+                dropped["steps without length"] += 1
     steps.sort(key=lambda step: (step.start, step.end))
     first = min((step.start for step in steps), default=0.0)
     last = max((step.end for step in steps), default=0.0)

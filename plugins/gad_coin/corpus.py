@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gad_coin.annotations import Annotations, read_annotations
 from gad_core.contracts import Features
 from gad_core.corpora import CLIP_QUESTIONS, ClipCorpus, Segment
-from gad_core.errors import DataError
+from gad_core.errors import DataError, Faults
 from gad_core.relations import Relations
 from gad_core.values import LabelSpace, Prompt, Sample
 
@@ -59,11 +59,12 @@ def frames_of(start: float, end: float, fps: float, length: int) -> range:
 
 
 def make_corpus(options: Coin, store: Features) -> CoinCorpus:
-    """The corpus of the videos the store has; raises `DataError` for what does not fit."""
-    found = read_annotations(options.annotations)
+    """The corpus of the videos the store has; raises `DataError` for all that does not fit."""
+    faults = Faults()
+    found = read_annotations(options.annotations, faults)
     for what, count in found.dropped.items():
         logging.getLogger(__name__).warning("%s: %d %s left out", found.path, count, what)
-    _refuse_absent(found, store, options.missing)
+    _note_absent(found, store, options.missing, faults)
     steps = sentences("step", {step.label for video in found.videos for step in video.steps})
     tasks = sentences("task", {video.task for video in found.videos})
     step_index = {label: index for index, label in enumerate(steps.labels)}
@@ -74,10 +75,15 @@ def make_corpus(options: Coin, store: Features) -> CoinCorpus:
         length = store.lengths.get(video.name)
         if length is None:
             continue
-        spans[video.name] = _placed(found, video.name, video.span, store.fps, length)
         for step in video.steps:
-            frames = _placed(found, video.name, (step.start, step.end), store.fps, length)
-            segments[video.split].append(Segment(video.name, frames, step_index[step.label], task_index[video.task]))
+            with faults.gathered():
+                frames = _placed(found, video.name, (step.start, step.end), store.fps, length)
+                segments[video.split].append(
+                    Segment(video.name, frames, step_index[step.label], task_index[video.task])
+                )
+        with faults.gathered():
+            spans[video.name] = _placed(found, video.name, video.span, store.fps, length)
+    faults.raise_any()
     return CoinCorpus(
         spans=spans,
         separators=options.separators,
@@ -106,10 +112,10 @@ def _placed(found: Annotations, video: str, times: tuple[float, float], fps: flo
     return frames
 
 
-def _refuse_absent(found: Annotations, store: Features, missing: str) -> None:
+def _note_absent(found: Annotations, store: Features, missing: str, faults: Faults) -> None:
     absent = [video.name for video in found.videos if video.name not in store.lengths]
     if absent and (missing == "error" or len(absent) == len(found.videos)):
-        raise DataError(
+        faults.add(
             f"{len(absent)} of {len(found.videos)} videos are not in the feature store: {', '.join(absent[:5])}",
             where=str(found.path),
             hint="pack their features, or set `missing: skip`",

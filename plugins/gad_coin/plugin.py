@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -45,8 +46,11 @@ class Coin(Dataset):
     def relations(self) -> frozenset[str]:
         return frozenset({"current", "previous", "next", "past", "goal"})
 
-    def files(self) -> tuple[Path, ...]:
-        return (self.features, self.annotations)
+    def files(self) -> Mapping[Path, str]:
+        return {
+            self.features: "feature store, a recording for every video, named by its id",
+            self.annotations: 'COIN.json: {"database": {"<video>": {"class", "subset", "duration", "annotation"}}}',
+        }
 
     def open(self) -> Corpus:
         from gad_coin.corpus import make_corpus

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,15 +11,12 @@ import numpy as np
 from gad_core.batching import stable_seed
 from gad_core.contracts import Features
 from gad_core.corpora import FrameLabels, StreamCorpus
-from gad_core.errors import DataError
+from gad_core.errors import DataError, Faults
 from gad_core.relations import Relations, StreamRelations
 from gad_core.values import LabelRef, LabelSpace, Predictions
 from gad_core.windows import Plan, Windows
-from gad_oad.layout import TREE, DataInfo, Targets, label_space, read_info, read_targets
+from gad_oad.layout import DataInfo, Targets, label_space, read_info, read_targets
 from gad_oad.plugin import OnlineActionDetection
-
-SHOWN = 20
-"""Faults listed in one message."""
 
 
 @dataclass(frozen=True)
@@ -121,25 +118,26 @@ class OadCorpus(StreamCorpus):
 
 
 def make_corpus(options: OnlineActionDetection, features: Features) -> OadCorpus:
-    """The corpus of some options; raises `DataError` with every recording that does not fit."""
-    info = read_info(options.data_info, options.section, options.splits)
-    _refuse_other_rate(options, info, features)
+    """The corpus of some options; raises `DataError` of everything that does not fit."""
+    faults = Faults()
+    info = read_info(options.data_info, options.section, options.splits, faults)
+    _note_other_rate(options, info, features, faults)
     space = label_space(info.classes, options.background, options.ignored, str(options.data_info))
-    recordings, usage = read_recordings(options, info, space, features)
+    recordings, usage = read_recordings(options, info, space, features, faults)
+    faults.raise_any()
     return OadCorpus(options, space, features, recordings, usage)
 
 
 def read_recordings(
-    options: OnlineActionDetection, info: DataInfo, space: LabelSpace, features: Features
+    options: OnlineActionDetection, info: DataInfo, space: LabelSpace, features: Features, faults: Faults
 ) -> tuple[dict[str, dict[str, Targets]], dict[str, str]]:
     """The targets of every usable recording by split, and what was used of what is named.
 
     Rules: a recording of a session set that has no targets or no features is an error, or with `missing: skip` left
     out and counted; lengths that differ by up to `tolerance` frames are cut to the shorter and counted, by more are an
-    error; a frame without a class is background and counted; anything else that is wrong is an error. All are told.
+    error; a frame without a class is background and counted; whatever else is wrong is an error. `faults` notes all.
     """
     recordings: dict[str, dict[str, Targets]] = {}
-    faults: list[str] = []
     named = cut = empty = 0
     for split, members in info.sessions.items():
         found = recordings.setdefault(split, {})
@@ -148,24 +146,25 @@ def read_recordings(
                 continue
             named += 1
             absent = _absent(options, features, name)
+            if absent and options.missing == "error":
+                faults.add(
+                    f"recording '{name}' of {split} has no {absent}",
+                    where=str(options.data_info),
+                    hint="`missing: skip` leaves out recordings that are not there, `discarded` those it names",
+                )
             if absent:
-                faults += [f"recording '{name}' of {split} has no {absent}"] if options.missing == "error" else []
                 continue
-            try:
+            with faults.gathered():
                 targets = _fitting(options, space, features.lengths[name], name)
-            except DataError as error:
-                faults.append(f"{error.where}: {error.message}")
-                continue
-            found[name] = targets
-            cut += targets.was_cut or len(targets.main) != features.lengths[name]
-            empty += targets.empty
-        if not found and not faults:
-            raise DataError(
+                found[name] = targets
+                cut += targets.was_cut or len(targets.main) != features.lengths[name]
+                empty += targets.empty
+        if not found and not faults.found:
+            faults.add(
                 f"none of the {len(members)} recordings of split '{split}' can be used",
                 where=str(options.data_info),
-                hint=f"compare the names; expected are {TREE}",
+                hint="compare the names of its session sets, of the targets and of the features",
             )
-    _refuse(faults, options)
     used = sum(map(len, recordings.values()))
     usage = {"recordings": f"{used} of {named}"}
     usage |= {
@@ -186,26 +185,18 @@ def _fitting(options: OnlineActionDetection, space: LabelSpace, length: int, nam
     path = options.targets / f"{name}.npy"
     targets = read_targets(path, len(space), space.background or 0, reference=options.variant == "reference")
     if abs(len(targets.main) - length) > options.tolerance or not length or not len(targets.main):
-        raise DataError(f"{len(targets.main)} frames, but {length} in the features", where=str(path))
+        raise DataError(
+            f"{len(targets.main)} frames, but {length} in the features",
+            where=str(path),
+            hint="`tolerance` cuts small differences in length",
+        )
     return targets.cut(min(length, len(targets.main))) if len(targets.main) != length else targets
 
 
-def _refuse(faults: Sequence[str], options: OnlineActionDetection) -> None:
-    if faults:
-        left = len(faults) - SHOWN
-        listed = "".join(f"\n  {fault}" for fault in faults[:SHOWN]) + (f"\n  and {left} more" if left > 0 else "")
-        raise DataError(
-            f"{len(faults)} recordings are wrong{listed}",
-            where=str(options.data_info),
-            hint=f"expected are {TREE}; `missing: skip` leaves out recordings that are not there, `tolerance` cuts "
-            "small differences in length, `discarded` names recordings not to use",
-        )
-
-
-def _refuse_other_rate(options: OnlineActionDetection, info: DataInfo, features: Features) -> None:
+def _note_other_rate(options: OnlineActionDetection, info: DataInfo, features: Features, faults: Faults) -> None:
     expected = options.fps or info.fps
     if expected is not None and not math.isclose(expected, features.fps, rel_tol=1e-4):
-        raise DataError(
+        faults.add(
             f"the features have {features.fps:g} frames a second, the targets {expected:g}",
             where=str(options.features[0]),
             hint="correct `fps`, or pack the features with the rate they were extracted at",

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from gad_core.errors import DataError
+from gad_core.errors import DataError, Faults
 from gad_core.values import LabelSpace
 
-TREE = "data_info.json, <targets>/<recording>.npy of [frames, classes], and a feature store with the same recordings"
 BLOCK = 4096
 """Rows of targets looked at together: a recording of thousands of classes is never copied as a whole."""
 
@@ -63,9 +62,9 @@ def plain_name(name: str) -> str:
     return " ".join(re.sub(r"[A-Z]", lambda capital: f" {capital.group().lower()}", name).split())
 
 
-def read_info(path: Path, section: str | None, splits: Mapping[str, str]) -> DataInfo:
+def read_info(path: Path, section: str | None, splits: Mapping[str, str], faults: Faults) -> DataInfo:
     """Reads `data_info.json`, of one dataset or of several by `section`; raises `DataError` on a missing or wrong
-    entry, a recording named twice, an empty split."""
+    entry, an empty split, and notes recordings named twice."""
     entry = read_entry(path, section)
     classes = _names(entry, "class_names", path)
     sessions = {split: _names(entry, listed, path) for split, listed in splits.items()}
@@ -73,7 +72,7 @@ def read_info(path: Path, section: str | None, splits: Mapping[str, str]) -> Dat
     for split, recordings in sessions.items():
         for recording in recordings:
             if recording in known:
-                raise DataError(
+                faults.add(
                     f"recording '{recording}' stands in {splits[known[recording]]} and again in {splits[split]}",
                     where=str(path),
                     hint="a recording is in one split, once",
@@ -82,7 +81,8 @@ def read_info(path: Path, section: str | None, splits: Mapping[str, str]) -> Dat
     fps = entry.get("fps")
     if fps is not None and not (isinstance(fps, int | float) and not isinstance(fps, bool) and fps > 0):
         raise DataError(f"fps is {fps!r}", where=str(path), hint="write the frames a second of the targets")
-    return DataInfo(classes, sessions, None if fps is None else float(fps))
+    once = {split: tuple(dict.fromkeys(recordings)) for split, recordings in sessions.items()}
+    return DataInfo(classes, once, None if fps is None else float(fps))
 
 
 def read_entry(path: Path, section: str | None) -> Mapping[str, Any]:
@@ -90,7 +90,9 @@ def read_entry(path: Path, section: str | None) -> Mapping[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read it: {error}", where=str(path), hint=f"expected are {TREE}") from error
+        raise DataError(
+            f"cannot read it: {error}", where=str(path), hint="give the data_info.json of the dataset"
+        ) from error
     if isinstance(found, dict) and "class_names" not in found and section in found:
         found = found[section]
     if not isinstance(found, dict) or "class_names" not in found:

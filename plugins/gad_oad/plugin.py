@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -76,8 +77,12 @@ class OnlineActionDetection(WindowOptions, Dataset):
     def relations(self) -> frozenset[str]:
         return frozenset({"current", "previous", "next", "past"})
 
-    def files(self) -> tuple[Path, ...]:
-        return (*self.features, self.data_info, self.targets)
+    def files(self) -> Mapping[Path, str]:
+        return {
+            **dict.fromkeys(self.features, "feature store, a recording for every name of the session sets"),
+            self.data_info: f"class_names, {', '.join(self.splits.values())}, fps",
+            self.targets: "folder of <recording>.npy: [frames, classes] of 0 and 1, or class indices [frames]",
+        }
 
     def open(self) -> Corpus:
         from gad_core.features import ConcatenatedFeatures, FeatureStore

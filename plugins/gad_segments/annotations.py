@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gad_core.errors import DataError
+from gad_core.errors import DataError, Faults, GadError
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "recording": ("recording", "recording_id", "video", "video_id", "session", "file", "filename"),
@@ -22,8 +22,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """What each column may be called; upper and lower case, blanks and hyphens do not matter."""
 
 REQUIRED = ("recording", "start", "end", "label", "split")
-SHOWN = 10
-"""Faults listed in one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,43 +37,30 @@ class Row:
     goal: str
 
 
-class Faults:
-    """What is wrong with a file, gathered so that all of it is said at once."""
+class LineFaults(Faults):
+    """The faults of one file, told in the order of its lines behind those of the file as a whole."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
-        self._found: list[tuple[int, str]] = []
-        self._hints: dict[str, None] = {}
+        self._lines: dict[GadError, int] = {}
 
-    def add(self, line: int, message: str, hint: str = "") -> None:
+    def at(self, line: int, message: str, hint: str | None = None) -> None:
         """Notes a fault of one line."""
-        self._found.append((line, message))
-        if hint:
-            self._hints[hint] = None
+        self.add(message, where=f"{self.path}:{line}", hint=hint)
+        self._lines[self.found[-1]] = line
 
     def raise_any(self) -> None:
-        """Raises `DataError` if there is a fault, with the line of each."""
-        if not self._found:
-            return
-        hint = "; ".join(self._hints) or None
-        (line, message), *others = sorted(self._found, key=lambda fault: fault[0])
-        if others:
-            shown = [(line, message), *others][:SHOWN]
-            listed = "".join(f"\n  {self.path}:{line}: {message}" for line, message in shown)
-            left = len(others) + 1 - len(shown)
-            message = f"{len(others) + 1} rows are wrong{listed}" + (f"\n  and {left} more" if left else "")
-        raise DataError(message, where=f"{self.path}:{line}", hint=hint)
+        self.found.sort(key=lambda fault: self._lines.get(fault, 0))
+        super().raise_any()
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The segments of a CSV, TSV or JSON file, in file order; raises `DataError` naming every bad line."""
-    faults, rows = Faults(path), []
-    for line, fields in _records(path):
-        row = _row(line, fields, faults)
-        if row is not None:
-            rows.append(row)
-    faults.raise_any()
+def read_rows(path: Path, faults: LineFaults) -> list[Row]:
+    """The segments of a CSV, TSV or JSON file, in file order, without those that `faults` notes; raises `DataError`
+    when the file cannot be read or holds none."""
+    rows = [row for line, fields in _records(path) if (row := _row(line, fields, faults)) is not None]
     if not rows:
+        faults.raise_any()
         raise DataError("no segments in the file", where=str(path), hint=f"give rows of {', '.join(REQUIRED)}")
     return rows
 
@@ -88,33 +73,33 @@ def has_goals(path: Path) -> bool:
         return False
 
 
-def _row(line: int, fields: Mapping[str, object], faults: Faults) -> Row | None:
+def _row(line: int, fields: Mapping[str, object], faults: LineFaults) -> Row | None:
     texts = {column: _text(fields.get(column)) for column in ("recording", "label", "split", "goal")}
     empty = [column for column in ("recording", "label", "split") if not texts[column]]
     if empty:
-        faults.add(line, f"no {' and no '.join(empty)}")
+        faults.at(line, f"no {' and no '.join(empty)}")
         return None
     start, end = (_time(line, column, fields.get(column), faults) for column in ("start", "end"))
     if start is None or end is None:
         return None
     if start >= end:
-        faults.add(line, f"start {start:g} is not before end {end:g}")
+        faults.at(line, f"start {start:g} is not before end {end:g}")
         return None
     return Row(line, texts["recording"], start, end, texts["label"], texts["split"], texts["goal"])
 
 
-def _time(line: int, column: str, value: object, faults: Faults) -> float | None:
+def _time(line: int, column: str, value: object, faults: LineFaults) -> float | None:
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError
         time = float(value)
     except ValueError:
-        faults.add(
+        faults.at(
             line, f"{column} {value!r} is not a number", "times are plain numbers, in seconds unless `unit: frames`"
         )
         return None
     if not math.isfinite(time) or time < 0:
-        faults.add(line, f"{column} is {time:g}", "times are finite and count from 0")
+        faults.at(line, f"{column} is {time:g}", "times are finite and count from 0")
         return None
     return time
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import numpy as np
 
 from gad_core.contracts import Corpus, Features
 from gad_core.corpora import STREAM_QUESTION, ClipCorpus, FrameLabels, Segment, StreamCorpus
-from gad_core.errors import DataError
+from gad_core.errors import DataError, Faults
 from gad_core.scaling import measure_scale
 from gad_core.values import LabelSpace
-from gad_segments.annotations import Faults, Row, read_rows
+from gad_segments.annotations import LineFaults, Row, read_rows
 from gad_segments.plugin import Segments
 
 NEEDED = ("train", "test")
@@ -58,13 +58,7 @@ class Annotations:
 
 
 def make_corpus(options: Segments, store: Features) -> Corpus:
-    """The corpus of some options; raises `DataError` with the line of whatever is wrong."""
-    if options.fps is not None and not math.isclose(options.fps, store.fps, rel_tol=1e-4):
-        raise DataError(
-            f"the features have {store.fps:g} frames a second, the dataset says {options.fps:g}",
-            where=str(options.features),
-            hint="correct `fps`, or pack the features with the rate they were extracted at",
-        )
+    """The corpus of some options; raises `DataError` of all that is wrong, with the line of each."""
     found = annotate(options, store)
     corpus = _make_corpus(options, found, store)
     if options.standardize:
@@ -88,7 +82,7 @@ def _make_corpus(options: Segments, found: Annotations, store: Features) -> Corp
         actions=found.actions,
         goals=found.goals,
         features=store,
-        recordings=frame_labels(found, store, options.overlap),
+        recordings=frame_labels(found, store),
         windows=options.windows(),
         background_weight=options.background_weight,
         question=options.questions.get("current", STREAM_QUESTION),
@@ -99,15 +93,20 @@ def _make_corpus(options: Segments, found: Annotations, store: Features) -> Corp
 def annotate(options: Segments, store: Features) -> Annotations:
     """Reads the annotations and checks them against the store; raises `DataError` for all that does not fit."""
     path = options.annotations
-    named = read_rows(path)
+    faults = LineFaults(path)
+    _note_other_rate(options, store, faults)
+    named = read_rows(path, faults)
     rows = [row for row in named if row.recording in store.lengths]
     if options.missing == "error":
-        _refuse_unknown(path, named, store)
-    _refuse_empty_splits(path, rows)
-    actions = _actions(options, path, rows)
-    frames = _placed(path, rows, store, options.unit)
-    goals, goal = _goals(path, rows)
-    _refuse_useless(options, path, rows, goals, goal)
+        _note_unknown(path, named, store, faults)
+    _note_empty_splits(path, rows, faults)
+    actions = _actions(options, path, rows, faults)
+    frames = _placed(rows, store, options.unit, faults)
+    goals, goal = _goals(rows, faults)
+    _note_useless(options, path, rows, goals, goal, faults)
+    if options.mode == "stream":
+        _note_clashes(rows, options.overlap, faults)
+    faults.raise_any()
     recordings = len({row.recording for row in rows}), len({row.recording for row in named})
     usage = {
         "recordings": f"{recordings[0]} of {recordings[1]}",
@@ -131,16 +130,12 @@ def clip_segments(found: Annotations) -> dict[str, list[Segment]]:
     return {split: [segment for members in of.values() for segment in members] for split, of in grouped.items()}
 
 
-def frame_labels(found: Annotations, store: Features, overlap: str) -> dict[str, list[FrameLabels]]:
-    """The class of every frame of the annotated recordings; raises `DataError` on overlaps and on a recording in two
-    splits. Where rounding puts two segments on one frame, the one that starts last has it."""
+def frame_labels(found: Annotations, store: Features) -> dict[str, list[FrameLabels]]:
+    """The class of every frame of the annotated recordings. Where two segments meet on one frame, the one that starts
+    last has it."""
     classes = {label: index for index, label in enumerate(found.actions.labels)}
-    members: dict[str, list[int]] = {}
-    for place in sorted(range(len(found.rows)), key=lambda place: found.rows[place].start):
-        members.setdefault(found.rows[place].recording, []).append(place)
-    _refuse_clashes(found, members.values(), overlap)
     labels = {}
-    for recording, places in members.items():
+    for recording, places in _by_recording(found.rows).items():
         labels[recording] = np.full(store.lengths[recording], found.actions.background, dtype=np.int64)
         for place in places:
             frames = found.frames[place]
@@ -154,14 +149,31 @@ def frame_labels(found: Annotations, store: Features, overlap: str) -> dict[str,
     }
 
 
-def _refuse_unknown(path: Path, rows: Sequence[Row], store: Features) -> None:
+def _by_recording(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """The rows of each recording, by their start."""
+    members: dict[str, list[int]] = {}
+    for place in sorted(range(len(rows)), key=lambda place: rows[place].start):
+        members.setdefault(rows[place].recording, []).append(place)
+    return members
+
+
+def _note_other_rate(options: Segments, store: Features, faults: Faults) -> None:
+    if options.fps is not None and not math.isclose(options.fps, store.fps, rel_tol=1e-4):
+        faults.add(
+            f"the features have {store.fps:g} frames a second, the dataset says {options.fps:g}",
+            where=str(options.features),
+            hint="correct `fps`, or pack the features with the rate they were extracted at",
+        )
+
+
+def _note_unknown(path: Path, rows: Sequence[Row], store: Features, faults: Faults) -> None:
     unknown = {row.recording: row.line for row in reversed(rows) if row.recording not in store.lengths}
     if unknown:
         shown = ", ".join(
             f"{name} (line {line})" for name, line in sorted(unknown.items(), key=lambda item: item[1])[:20]
         )
         named = len({row.recording for row in rows})
-        raise DataError(
+        faults.add(
             f"{len(unknown)} of {named} recordings are not in the feature store: {shown}"
             + (f" and {len(unknown) - 20} more" if len(unknown) > 20 else ""),
             where=f"{path}:{min(unknown.values())}",
@@ -169,7 +181,7 @@ def _refuse_unknown(path: Path, rows: Sequence[Row], store: Features) -> None:
         )
 
 
-def _actions(options: Segments, path: Path, rows: Sequence[Row]) -> LabelSpace:
+def _actions(options: Segments, path: Path, rows: Sequence[Row], faults: LineFaults) -> LabelSpace:
     used = dict.fromkeys(row.label for row in rows)
     stream = options.mode == "stream"
     if options.labels is None:
@@ -177,17 +189,15 @@ def _actions(options: Segments, path: Path, rows: Sequence[Row]) -> LabelSpace:
         labels = (options.background, *labels) if stream else labels
         return LabelSpace("action", labels, background=0 if stream else None)
     labels, where = _listed(options.labels)
+    for row in rows:
+        if row.label not in labels:
+            faults.at(row.line, f"label {row.label!r} is not in {where}", "add the label there, or correct the row")
     if stream and options.background not in labels:
         raise DataError(
             f"the labels lack the background, {options.background!r}",
             where=where,
             hint="add it, or set `background` to the label that stands for it",
         )
-    faults, known = Faults(path), set(labels)
-    for row in rows:
-        if row.label not in known:
-            faults.add(row.line, f"label {row.label!r} is not in {where}", "add the label there, or correct the row")
-    faults.raise_any()
     return LabelSpace("action", labels, background=labels.index(options.background) if stream else None)
 
 
@@ -205,49 +215,46 @@ def _listed(labels: tuple[str, ...] | Path) -> tuple[tuple[str, ...], str]:
     return tuple(label.strip() for label in listed if label.strip()), str(labels)
 
 
-def _placed(path: Path, rows: Sequence[Row], store: Features, unit: str) -> tuple[range, ...]:
+def _placed(rows: Sequence[Row], store: Features, unit: str, faults: LineFaults) -> tuple[range, ...]:
     """The frames of every row; an end up to one frame beyond the recording is taken for its end."""
-    faults, placed = Faults(path), []
+    placed = []
     rate = store.fps if unit == "seconds" else 1.0
     for row in rows:
         length = store.lengths[row.recording]
         if unit == "frames" and not (row.start.is_integer() and row.end.is_integer()):
-            faults.add(row.line, f"frames {row.start:g} to {row.end:g} are not whole", "leave `unit` out for seconds")
-            continue
+            faults.at(row.line, f"frames {row.start:g} to {row.end:g} are not whole", "leave `unit` out for seconds")
         frames = frames_between(row.start, row.end, rate)
         if row.end * rate > length + 1 + 10**-DIGITS or frames.start >= length:
-            faults.add(
+            faults.at(
                 row.line,
                 f"{row.start:g} to {row.end:g} {unit} reaches beyond recording '{row.recording}', "
                 f"which has {length} frames" + (f" ({length / rate:g} s)" if unit == "seconds" else ""),
                 "check `unit`, and the fps the features were packed with",
             )
         placed.append(range(frames.start, min(frames.stop, length)))
-    faults.raise_any()
     return tuple(placed)
 
 
-def _goals(path: Path, rows: Sequence[Row]) -> tuple[LabelSpace | None, dict[str, int]]:
+def _goals(rows: Sequence[Row], faults: LineFaults) -> tuple[LabelSpace | None, dict[str, int]]:
     """The space of goals, and the goal of each recording that has one."""
-    faults, texts = Faults(path), dict[str, str]()
+    texts: dict[str, str] = {}
     for row in rows:
         if row.goal and texts.setdefault(row.recording, row.goal) != row.goal:
-            faults.add(
+            faults.at(
                 row.line,
                 f"recording '{row.recording}' has goal {texts[row.recording]!r} and here {row.goal!r}",
                 "a recording has one goal",
             )
-    faults.raise_any()
     if not texts:
         return None, {}
     space = LabelSpace("goal", tuple(sorted(set(texts.values()))))
     return space, {recording: space.index(goal) for recording, goal in texts.items()}
 
 
-def _refuse_empty_splits(path: Path, rows: Sequence[Row]) -> None:
+def _note_empty_splits(path: Path, rows: Sequence[Row], faults: Faults) -> None:
     for split in NEEDED:
         if not any(row.split == split for row in rows):
-            raise DataError(
+            faults.add(
                 f"split '{split}' is empty",
                 where=str(path),
                 hint=f"the file has {', '.join(sorted({row.split for row in rows})) or 'no usable row'}; "
@@ -255,42 +262,45 @@ def _refuse_empty_splits(path: Path, rows: Sequence[Row]) -> None:
             )
 
 
-def _refuse_useless(
-    options: Segments, path: Path, rows: Sequence[Row], goals: LabelSpace | None, goal: Mapping[str, int]
+def _note_useless(
+    options: Segments,
+    path: Path,
+    rows: Sequence[Row],
+    goals: LabelSpace | None,
+    goal: Mapping[str, int],
+    faults: Faults,
 ) -> None:
     """Nothing can be learnt without two labels to tell apart, and the goals that are asked or promised."""
     stream = options.mode == "stream"
     if goals is None and "goal" in options.relations():
-        raise DataError("no row names a goal", where=str(path), hint="fill the column, or remove it")
+        faults.add("no row names a goal", where=str(path), hint="fill the column, or remove it")
     trained = [row for row in rows if row.split == "train"]
-    for ask in options.asked:
+    for ask in options.asked if trained else ():
         named = (goal.get(row.recording) for row in trained) if ask == "goal" else (row.label for row in trained)
         kinds = {kind for kind in named if kind is not None} | ({options.background} if stream else set())
         if len(kinds) < 2:
-            raise DataError(
+            faults.add(
                 f"the train split has {len(kinds)} {'goal' if ask == 'goal' else 'label'} only: nothing to tell apart",
                 where=str(path),
                 hint="check the column, and which rows are in the train split",
             )
 
 
-def _refuse_clashes(found: Annotations, recordings: Iterable[Sequence[int]], overlap: str) -> None:
-    """A frame has one label and a recording one split; `recordings` are the rows of each, by their start."""
-    faults = Faults(found.path)
-    for places in recordings:
-        latest = found.rows[places[0]]
-        for row in (found.rows[place] for place in places[1:]):
+def _note_clashes(rows: Sequence[Row], overlap: str, faults: LineFaults) -> None:
+    """A frame has one label and a recording one split."""
+    for places in _by_recording(rows).values():
+        latest = rows[places[0]]
+        for row in (rows[place] for place in places[1:]):
             if row.split != latest.split:
-                faults.add(
+                faults.at(
                     row.line,
                     f"recording '{row.recording}' is in '{row.split}' and, line {latest.line}, in '{latest.split}'",
                     "a stream is in one split as a whole",
                 )
             elif overlap == "error" and row.start < latest.end - 10**-DIGITS:
-                faults.add(
+                faults.at(
                     row.line,
                     f"{row.label!r} from {row.start:g} on overlaps {latest.label!r} of line {latest.line}",
                     "a frame of a stream has one label: mend the times, or set `overlap: last`",
                 )
             latest = max(latest, row, key=lambda candidate: candidate.end)
-    faults.raise_any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -53,8 +54,13 @@ class Segments(ClipOrStreamOptions, Dataset):
         goal = {"goal"} if "goal" in self.asked or has_goals(self.annotations) else set()
         return frozenset({"current", "previous", "next", "past"} | goal)
 
-    def files(self) -> tuple[Path, ...]:
-        return (self.features, self.annotations, *((self.labels,) if isinstance(self.labels, Path) else ()))
+    def files(self) -> Mapping[Path, str]:
+        listed = {self.labels: "the classes, one a line, or a JSON list"} if isinstance(self.labels, Path) else {}
+        return {
+            self.features: "feature store, a recording for every name of the annotations",
+            self.annotations: "rows of recording, start, end, label, split and, if known, goal",
+            **listed,
+        }
 
     def open(self) -> Corpus:
         from gad_core.features import FeatureStore
