@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import yaml
@@ -40,6 +41,10 @@ def describe(experiment: Experiment, *, split: str, uid: str | None, console: Co
         console.rule(f"example {sample.uid}, asks {sample.asks}")
         batch = model.assembler([sample], corpus.features, Stage.TRAIN)
         console.print(sequence_table(batch, model.assembler))
+        for where, reads, learns in example_sentences(batch, model.assembler):
+            console.print(f"{where} reads:  {reads}", soft_wrap=True, highlight=False, markup=False)
+            if learns:
+                console.print(f"{where} learns: {learns}", soft_wrap=True, highlight=False, markup=False)
     console.rule("parameters")
     console.print(parameter_table(model))
 
@@ -59,34 +64,71 @@ def _examples(corpus: Corpus, split: str, uid: str | None) -> list[Sample]:
 
 
 def example_text(batch: Batch, assembler: Assembler) -> list[tuple[str, str, str]]:
-    """The first sequence of a batch as runs of one slot: (branch, slot, text); supervised tokens follow a `*`."""
-    supervised = set(batch.source.tolist())
-    width = batch.tokens.shape[1]
-    targets = dict(zip(batch.source.tolist(), batch.target.tolist(), strict=True))
-    columns = [column for column in range(width) if batch.slots[0, column] != Slot.PAD]
-
-    def key(column: int) -> tuple[int, int]:
-        return int(batch.node[0, column]), int(batch.slots[0, column])
-
+    """The first sequence of a batch as runs of one slot: (branch, slot, tokens); supervised tokens follow a `*`."""
     rows = []
-    for (node, slot), run in groupby(columns, key):
-        places = list(run)
-        words = [_word(batch, assembler, column) for column in places]
-        if slot == Slot.FRAMES:
-            words = [f"⟨v⟩×{len(places)}"]
-        starred = ["*" + word if _is_supervised(batch, column, supervised, targets) else word
-                   for word, column in zip(words, places, strict=False)]  # fmt: skip
-        rows.append(("trunk" if node == 0 else f"branch {node}", Slot(slot).name, "·".join(starred)))
+    for node, columns in _by_branch(batch):
+        for slot, run in groupby(columns, lambda column: int(batch.slots[0, column])):
+            places = list(run)
+            words = [_word(batch, assembler, column) for column in places]
+            if slot == Slot.FRAMES:
+                words = [f"⟨v⟩×{len(places)}"]
+            starred = ["*" + word if _is_supervised(batch, column) else word
+                       for word, column in zip(words, places, strict=False)]  # fmt: skip
+            rows.append((_where(node), Slot(slot).name, "·".join(starred)))
     return rows
 
 
-def _is_supervised(batch: Batch, column: int, supervised: set[int], targets: dict[int, int]) -> bool:
+def example_sentences(batch: Batch, assembler: Assembler) -> list[tuple[str, str, str]]:
+    """The first sequence of a batch as it reads: (branch, its text, the part of it that is supervised)."""
+    return [
+        (
+            _where(node),
+            _sentence(batch, assembler, columns),
+            _sentence(batch, assembler, [column for column in columns if _is_supervised(batch, column)]),
+        )
+        for node, columns in _by_branch(batch)
+    ]
+
+
+def _by_branch(batch: Batch) -> list[tuple[int, list[int]]]:
+    """The trunk (0) and the branches of the first sequence, with their columns."""
+    columns = [column for column in range(batch.tokens.shape[1]) if batch.slots[0, column] != Slot.PAD]
+    return [(node, list(members)) for node, members in groupby(columns, lambda column: int(batch.node[0, column]))]
+
+
+def _where(node: int) -> str:
+    return f"branch {node}" if node else "trunk"
+
+
+def _sentence(batch: Batch, assembler: Assembler, columns: Sequence[int]) -> str:
+    """Tokens as one text: what the tokenizer can write is decoded together, frames are counted."""
+    parts: list[str] = []
+    for kind, run in groupby(columns, lambda column: _kind(batch, assembler, column)):
+        places = list(run)
+        if kind == "text":
+            parts.append(repr(assembler.text.decode([int(batch.tokens[0, column]) for column in places]))[1:-1])
+        elif kind == "frames":
+            parts.append(f"⟨v⟩×{len(places)}")
+        else:
+            parts += [_word(batch, assembler, column) for column in places]
+    return "".join(parts)
+
+
+def _kind(batch: Batch, assembler: Assembler, column: int) -> str:
+    slot, token = int(batch.slots[0, column]), int(batch.tokens[0, column])
+    if slot == Slot.FRAMES:
+        return "frames"
+    named = (assembler.text.eos, assembler.text.bos)
+    return "sign" if slot == Slot.CLS or token in named or token >= assembler.text.vocabulary else "text"
+
+
+def _is_supervised(batch: Batch, column: int) -> bool:
     """Whether the token at `column` is what the token it follows is trained to predict."""
     if batch.slots[0, column] in (Slot.FRAMES, Slot.CLS, Slot.PROMPT):
         return False
     first_of_branch = column == 0 or batch.node[0, column] != batch.node[0, column - 1]
     before = int(batch.limit[0, column]) - 1 if first_of_branch else column - 1
-    return before in supervised and targets[before] == int(batch.tokens[0, column])
+    return bool(((batch.source == before) & (batch.target == batch.tokens[0, column])).any())
 
 
 def _word(batch: Batch, assembler: Assembler, column: int) -> str:
@@ -105,11 +147,23 @@ def _word(batch: Batch, assembler: Assembler, column: int) -> str:
 def sequence_table(batch: Batch, assembler: Assembler) -> Table:
     """The first sequence of a batch, a line for every run of one slot."""
     table = Table("where", "slot", "tokens (* is supervised)", show_lines=False)
-    for where, slot, text in example_text(batch, assembler):
+    for where, slot, text in _folded(example_text(batch, assembler)):
         table.add_row(where, slot, text.replace("[", r"\["))
     counts = Counter(batch.owner.tolist())
     table.caption = f"{int((batch.slots[0] != Slot.PAD).sum())} tokens, {sum(counts.values())} supervised"
     return table
+
+
+def _folded(rows: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """The rows with pairs that repeat (a frame and what separates it from the next) written once, and how often."""
+    place = 0
+    while place < len(rows):
+        pair, times = rows[place : place + 2], 1
+        while len(pair) == 2 and rows[place + 2 * times : place + 2 * times + 2] == pair:
+            times += 1
+        for where, slot, text in pair if times > 1 else rows[place : place + 1]:
+            yield f"{where}, {times} times" if times > 1 else where, slot, text
+        place += 2 * times if times > 1 else 1
 
 
 def parameter_table(model: ActionModel) -> Table:

@@ -86,7 +86,7 @@ def make_assembler(
     assembler = Assembler(
         head=experiment.head, text=text, spaces=spaces, prompts=prompts, writing=writing, classified=classified
     )
-    if writing:
+    if writing and not experiment.head.classifies:
         _refuse_ambiguous_ends(assembler, writing.codebook)
     return assembler
 
@@ -107,7 +107,8 @@ def make_codebook(
 
 
 def _refuse_ambiguous_ends(assembler: Assembler, codebook: Codebook) -> None:
-    """A written answer must have one reading: no code holds the joiner and, without a joiner, none opens another."""
+    """An answer that is read back from what is written must have one reading: no code holds the joiner and, without a
+    joiner, none opens another."""
     for asked in assembler.prompts:
         space, ending = assembler.spaces[asked], assembler.ending(asked)
         codebook.refuse(

@@ -22,7 +22,7 @@ def check(file: Path, experiments: tuple[str, ...], data: bool) -> None:
 
     Every problem is told at once, with its line; the exit code is then 2. Files that an experiment needs and that are
     not there yet are listed, not refused. With --data the datasets of the EXPERIMENTS (of those that run by default if
-    none is named, of all if there is no default) are opened: what they hold is counted, all that is wrong is listed,
+    none is named) are opened: what they hold is counted, all that is wrong is listed,
     with the tree of files that was expected.
 
     \b
@@ -34,7 +34,7 @@ def check(file: Path, experiments: tuple[str, ...], data: bool) -> None:
     from gad_core import registry
 
     book = registry.load(file)
-    chosen = book.select(experiments or book.default or tuple(book.experiments))
+    chosen = book.select(experiments)
     if data:
         _check_data(chosen, file)
     else:

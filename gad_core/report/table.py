@@ -158,7 +158,19 @@ class Comparison:
             notes.append("The protocols differ: their scores are different measurements.")
         if any(len(line.seeds) > 1 for line in self.lines):
             notes.append("Mean ± sample standard deviation over the seeds; the best of a column is bold.")
-        return notes
+        return notes + self._used()
+
+    def _used(self) -> list[str]:
+        """How much of what the data name was used, by experiment where that differs."""
+        users: dict[str, list[str]] = {}
+        for line in self.lines:
+            if line.usage and not synthetic(line.usage):
+                users.setdefault(", ".join(f"{what} {value}" for what, value in line.usage.items()), []).append(
+                    line.experiment
+                )
+        if len(users) == 1 and len(next(iter(users.values()))) == len(self.lines):
+            return [f"Used: {used}." for used in users]
+        return [f"Used by {', '.join(names)}: {used}." for used, names in users.items()]
 
 
 def synthetic(usage: Mapping[str, str]) -> bool:

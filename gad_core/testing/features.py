@@ -1,0 +1,41 @@
+"""Features that are made when they are read: any number of recordings of any shape, without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gad_core.batching import stable_seed
+from gad_core.features.memory import outside, unknown
+
+DISTINCT = 256
+"""Frames that are drawn; a recording takes them in turn, from a place of its own."""
+
+
+class GeneratedFeatures:
+    """Random features [T, K, D] of recordings with the given `lengths`; equal seeds give equal features."""
+
+    def __init__(
+        self,
+        lengths: Mapping[str, int],
+        *,
+        tokens: int = 1,
+        width: int = 16,
+        fps: float = 4.0,
+        dtype: str = "float16",
+        seed: int = 0,
+    ) -> None:
+        self.lengths, self.tokens, self.width, self.fps = dict(lengths), tokens, width, fps
+        drawn = np.random.default_rng(seed).standard_normal((DISTINCT, tokens, width), dtype=np.float32)
+        self._frames = drawn.astype(dtype)
+
+    def read(self, recording: str, frames: range | np.ndarray) -> np.ndarray:
+        """Some frames of a recording, (T, K, D). Raises `FeatureError` for what is not there."""
+        if recording not in self.lengths:
+            raise unknown(recording, self.lengths)
+        index = np.asarray(frames)
+        for frame in (index.min(), index.max()) if len(index) else ():
+            if not 0 <= frame < self.lengths[recording]:
+                raise outside(recording, int(frame), self.lengths[recording])
+        return self._frames[(index + stable_seed("features", recording)) % DISTINCT]
