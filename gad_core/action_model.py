@@ -72,29 +72,38 @@ class ActionModel(nn.Module):
         new = nn.functional.embedding((tokens - self.transformer.vocabulary).clamp(min=0), self.rows)
         return torch.where(beyond[..., None], new.to(known.dtype), known)
 
-    def embeddings(self, batch: Batch) -> Tensor:
-        """The input of the transformer: text rows, frames through the connector, the [CLS] vector, (B, L, H)."""
-        inputs = self.embed(batch.tokens)
-        frames = self.connector(batch.features).to(inputs.dtype)
-        inputs = inputs.masked_scatter((batch.slots == Slot.FRAMES)[..., None], frames)
+    def embeddings(self, batch: Batch, frames: Tensor | None = None) -> Tensor:
+        """The input of the transformer: text rows, frames through the connector, the [CLS] vector, (B, L, H).
+
+        `frames` (N, H) are what the connector makes of the batch's frame tokens, where that is known already.
+        """
+        inputs = self.text_embeddings(batch.tokens, batch.slots)
+        if frames is None:
+            frames = self.connector(batch.features)
+            frames = frames if batch.shown is None else frames[batch.shown]
+        return inputs.masked_scatter((batch.slots == Slot.FRAMES)[..., None], frames.to(inputs.dtype))
+
+    def text_embeddings(self, tokens: Tensor, slots: Tensor) -> Tensor:
+        """Text rows and the [CLS] vector, (B, L, H); whatever row 0 holds where frames belong."""
+        inputs = self.embed(tokens)
         if self.cls is not None:
-            inputs = torch.where((batch.slots == Slot.CLS)[..., None], self.cls.to(inputs.dtype), inputs)
+            inputs = torch.where((slots == Slot.CLS)[..., None], self.cls.to(inputs.dtype), inputs)
         return inputs
 
-    def states(self, batch: Batch, cache: Any = None) -> Tensor:
+    def states(self, batch: Batch, cache: Any = None, frames: Tensor | None = None) -> Tensor:
         """Hidden states after the final norm, (B, L, H)."""
-        return self.transformer(self.embeddings(batch), batch.mask(), batch.positions, cache)
+        return self.transformer(self.embeddings(batch, frames), batch.mask(), batch.positions, cache)
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """The named losses of a training batch, each a mean over its queries."""
         return self.head.loss(self.states(batch), batch, LanguageModel(self, batch))
 
     @torch.no_grad()
-    def predict(self, batch: Batch) -> Tensor:
+    def predict(self, batch: Batch, frames: Tensor | None = None) -> Tensor:
         """Scores (Q, C) of a prediction batch, float32, -inf beyond a query's own labels."""
         opens_cue = any(Slot.CUE in branch for branch in self.assembler.layouts[Stage.PREDICT])
         cache = self.transformer.make_cache() if opens_cue else None
-        states = self.states(batch, cache)
+        states = self.states(batch, cache, frames)
         return self.head.predict(states, batch, LanguageModel(self, batch, cache)).float()
 
     def part(self, name: Part) -> Iterator[tuple[str, nn.Parameter]]:

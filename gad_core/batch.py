@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gad_core.values import Slot
+
 TRUNK = 0
 """Node of the trunk; the branches of a sequence are nodes 1, 2, …; padding is node -1."""
 
@@ -26,7 +28,8 @@ class Batch:
     positions: Tensor  # (B, L) int64
     node: Tensor  # (B, L) int32: TRUNK, a branch, or -1 for padding
     limit: Tensor  # (B, L) int32: how many tokens of the trunk a branch token may see
-    features: Tensor  # (N, D): the frame tokens in reading order
+    features: Tensor  # (U, D): the frame tokens; in reading order unless `shown` is given
+    shown: Tensor | None  # (N,) int64: which of them stands at each frame place, where several sequences share some
     plain: bool  # plain causal attention is exact
     rows: Tensor  # (Q,) int64: the sequence of each query
     readout: Tensor  # (Q,) int64: the column its answer is read at
@@ -36,6 +39,8 @@ class Batch:
     source: Tensor  # (M,) int64
     target: Tensor  # (M,) int64
     owner: Tensor  # (M,) int64
+    sink: Tensor | None = None  # (B, L) int32: in a band, which prompt a token belongs to, or sees
+    since: Tensor | None = None  # (B, L) int32: in a band, the first column of the frames a token sees
 
     @property
     def queries(self) -> int:
@@ -60,7 +65,13 @@ class Batch:
         own, reach = node.gather(1, columns), limit.gather(1, columns)  # (R, n)
         place = torch.arange(node.shape[1], device=node.device)
         trunk = (node == TRUNK)[:, None] & (place < reach[..., None])
-        return (trunk | (node[:, None] == own[..., None])) & (place <= columns[..., None])
+        if self.sink is not None and self.since is not None:
+            sink, since = self.sink[rows], self.since[rows]
+            same = sink[:, None] == sink.gather(1, columns)[..., None]
+            prompt = (self.slots[rows] == Slot.PROMPT)[:, None]
+            trunk &= torch.where(prompt, same, place >= since.gather(1, columns)[..., None])
+        branch = (node[:, None] == own[..., None]) & (own != TRUNK)[..., None]
+        return (trunk | branch) & (place <= columns[..., None])
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

@@ -20,6 +20,37 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 """What weights can be held in, by its name in a registry file."""
 
 
+class RingCache:
+    """Keys and values at fixed places, as a decoder of transformers uses a cache."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._layers: list[tuple[Tensor, Tensor]] = []
+        self._places = torch.empty(0, dtype=torch.int64)
+        self._rows: Tensor | None = None
+
+    def at(self, places: Tensor, rows: Tensor | None = None) -> None:
+        """Where the next forward pass writes."""
+        self._places, self._rows = places, rows
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Writes the new keys and values of a layer, (B, heads, n, width), and returns all (B, heads, size, width)."""
+        if layer == len(self._layers):
+            shape = (*keys.shape[:2], self.size, keys.shape[3])
+            self._layers.append((keys.new_zeros(shape), values.new_zeros(shape)))
+        kept = self._layers[layer]
+        for buffer, new in zip(kept, (keys, values), strict=True):
+            if self._rows is None:
+                buffer.index_copy_(2, self._places, new)
+            else:
+                buffer[self._rows[:, None], :, self._places] = new.transpose(1, 2)
+        return kept if self._rows is None else (kept[0][self._rows], kept[1][self._rows])
+
+    def get_seq_length(self, layer: int = 0) -> int:
+        """Tokens before the new ones: the mask and the position ids say all, so none."""
+        return 0
+
+
 class CausalTransformer(Transformer):
     """A causal language model: `causal.model` is its decoder, `causal.lm_head` its output projection.
 
@@ -32,6 +63,7 @@ class CausalTransformer(Transformer):
         self.causal: Any = causal
         self.lora = lora
         self.hidden_size = self.causal.config.hidden_size
+        self.positions = self.causal.config.max_position_embeddings
         self.vocabulary = cast(nn.Embedding, causal.get_input_embeddings()).num_embeddings
         if gradient_checkpointing:  # reentrant checkpoints lose the gradient where the input of a block needs none
             self.causal.activation_checkpointing_enable({"use_reentrant": False})
@@ -75,6 +107,9 @@ class CausalTransformer(Transformer):
 
     def make_cache(self) -> DynamicCache:
         return DynamicCache()
+
+    def make_ring(self, size: int) -> RingCache:
+        return RingCache(size)
 
     def adapt(self, *, lm_head: bool) -> None:
         self.causal.requires_grad_(self.lora is None)

@@ -98,23 +98,35 @@ def predict_samples(
     assembler = model.assembler
     lengths = [assembler.length(sample, features.tokens) for sample in samples]
     plan = evaluation_batches(lengths, batch)[accelerator.process_index :: accelerator.num_processes]
-    found: list[tuple[int, np.ndarray]] = []
     training = model.training
     model.eval()
     start = time.perf_counter()
-    stream = Batches(plan, samples, features, assembler, Stage.PREDICT).stream(workers)
-    for number, (indices, assembled) in enumerate(zip(plan, stream, strict=True)):
-        with accelerator.autocast():
-            scores = model.predict(assembled.to(accelerator.device)).float().cpu().numpy()
-        counts = [len(samples[index].queries) for index in indices]
-        parts = np.split(scores, np.cumsum(counts)[:-1])
-        found += zip(indices, parts, strict=True)
-        if progress:
-            progress(number + 1, len(plan))
+    with model.transformer.merged():
+        found = list(_answers(model, plan, samples, features, accelerator, workers, progress))
     gathered = dict(gather_object(found)) if accelerator.num_processes > 1 else dict(found)
     seconds = time.perf_counter() - start
     model.train(training)
     return Evaluation(_table(model, samples, gathered), seconds)
+
+
+def _answers(
+    model: ActionModel,
+    plan: Sequence[Sequence[int]],
+    samples: Sequence[Sample],
+    features: Features,
+    accelerator: Accelerator,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The samples of a plan with the scores (queries, C) of each."""
+    stream = Batches(plan, samples, features, model.assembler, Stage.PREDICT).stream(workers)
+    for number, (indices, assembled) in enumerate(zip(plan, stream, strict=True)):
+        with accelerator.autocast():
+            scores = model.predict(assembled.to(accelerator.device)).float().cpu().numpy()
+        counts = [len(samples[index].queries) for index in indices]
+        yield from zip(indices, np.split(scores, np.cumsum(counts)[:-1]), strict=True)
+        if progress:
+            progress(number + 1, len(plan))
 
 
 def _table(model: ActionModel, samples: Sequence[Sample], scores: dict[int, np.ndarray]) -> Predictions:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
+
+from gad_core.errors import BackboneError
 
 if TYPE_CHECKING:
     from gad_core.batch import Batch
     from gad_core.language import LanguageModel
+
+
+class Ring(Protocol):
+    """Preallocated keys and values. A forward pass with it writes those of its n tokens to the places told before, and
+    its mask, (B, 1, n, size), is over all places."""
+
+    def at(self, places: Tensor, rows: Tensor | None = None) -> None:
+        """Where the next pass writes: `places` (n,), in all sequences or in `rows` (B,) of them alone."""
 
 
 class Transformer(nn.Module, ABC):
@@ -19,6 +30,8 @@ class Transformer(nn.Module, ABC):
     hidden_size: int
     vocabulary: int
     """Rows of the embedding matrix, equal to the tokenizer's `vocabulary`."""
+    positions: int = 1 << 30
+    """How many position ids it knows."""
 
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
@@ -41,10 +54,25 @@ class Transformer(nn.Module, ABC):
     def make_cache(self) -> Any:
         """An empty cache of keys and values."""
 
+    def make_ring(self, size: int) -> Ring:
+        """A cache of `size` places that are written again and again; for cached streams.
+
+        Raises `BackboneError` unless the transformer has one.
+        """
+        raise BackboneError(
+            "this backbone has no ring of keys and values", hint="stream with mode 'window', or use another backbone"
+        )
+
     @abstractmethod
     def adapt(self, *, lm_head: bool) -> None:
         """Freezes the base weights and attaches what is trained (LoRA, or the weights themselves). `lm_head` tells
         whether the output projection is used at all: what is not used must not be trainable."""
+
+    @contextmanager
+    def merged(self) -> Iterator[None]:
+        """Where adapters can be folded into the weights they adapt, they are for a while: prediction is faster, and
+        differs by rounding. Afterwards everything is bit-equal to before."""
+        yield
 
 
 class HeadModule(nn.Module, ABC):

@@ -18,7 +18,7 @@ from torch import Tensor
 from gad_core.batch import TRUNK, Batch
 from gad_core.contracts import AuxiliaryTask, Features, Head, TextTokenizer
 from gad_core.errors import DataError
-from gad_core.values import Codebook, LabelRef, LabelSpace, Layout, Prompt, Query, Sample, Slot, Stage
+from gad_core.values import Band, Codebook, LabelRef, LabelSpace, Layout, Prompt, Query, Sample, Slot, Stage
 
 
 @dataclass(frozen=True)
@@ -40,28 +40,46 @@ class Writing:
     auxiliary: tuple[AuxiliaryTask, ...] = ()
 
 
-class _Row:
-    """One sample while it is laid out; plain lists and a numpy trunk."""
+@dataclass(frozen=True)
+class _Trunk:
+    """Prompt and frames of a sequence, a column a token; `frame_ends` are the columns behind each frame.
 
-    def __init__(self, tokens: np.ndarray, slots: np.ndarray, frame_ends: np.ndarray) -> None:
-        self.trunk_tokens, self.trunk_slots, self.frame_ends = tokens, slots, frame_ends
+    In a band a token sees the prompt that is `sink`-numbered like itself, and the frames from column `since` on: the
+    prompt stands there again whenever it leaps. Without one there is a single prompt and `since` is 0.
+    """
+
+    tokens: np.ndarray
+    slots: np.ndarray
+    frame_ends: np.ndarray
+    positions: np.ndarray
+    sink: np.ndarray
+    since: np.ndarray
+
+
+class _Row:
+    """One sample while it is laid out; plain lists behind a numpy trunk."""
+
+    def __init__(self, trunk: _Trunk, banded: bool) -> None:
+        self.trunk, self.banded = trunk, banded
         self.tokens: list[int] = []
         self.slots: list[int] = []
         self.node: list[int] = []
         self.limit: list[int] = []
         self.positions: list[int] = []
+        self.sink: list[int] = []
+        self.since: list[int] = []
         self.readouts: list[int] = []
         self.supervised: list[tuple[int, int, int]] = []  # column that predicts, id, query
         self.branches = 0
 
     @property
     def length(self) -> int:
-        return len(self.trunk_tokens) + len(self.tokens)
+        return len(self.trunk.tokens) + len(self.tokens)
 
     @property
     def plain(self) -> bool:
-        end = len(self.trunk_tokens)
-        return self.branches <= 1 and all(limit == end for limit in self.limit)
+        end = len(self.trunk.tokens)
+        return not self.banded and self.branches <= 1 and all(limit == end for limit in self.limit)
 
     def hang(self, limit: int, tokens: Sequence[int], slots: Sequence[int]) -> int:
         """Appends a branch that sees `limit` trunk tokens; returns the column of its first token."""
@@ -71,7 +89,10 @@ class _Row:
         self.slots += slots
         self.node += [self.branches] * len(tokens)
         self.limit += [limit] * len(tokens)
-        self.positions += range(limit, limit + len(tokens))
+        position = int(self.trunk.positions[limit - 1]) + 1
+        self.positions += range(position, position + len(tokens))
+        self.sink += [int(self.trunk.sink[limit - 1])] * len(tokens)
+        self.since += [int(self.trunk.since[limit - 1])] * len(tokens)
         return first
 
 
@@ -118,9 +139,12 @@ class Assembler:
              for index, row in enumerate(rows) for column, token, query in row.supervised],
             dtype=np.int64,
         ).reshape(-1, 3)  # fmt: skip
+        shared = _shared_frames(samples, features) if stage is Stage.PREDICT else None
+        frames, shown = shared or (_frames(samples, features), None)
         return Batch(
             **_padded(rows, width),
-            features=torch.from_numpy(_frames(samples, features)),
+            features=torch.from_numpy(frames),
+            shown=None if shown is None else torch.from_numpy(shown),
             plain=all(row.plain for row in rows),
             rows=torch.tensor([index for index, _ in queries]),
             readout=torch.tensor([column for row in rows for column in row.readouts]),
@@ -134,7 +158,7 @@ class Assembler:
 
     def length(self, sample: Sample, tokens_a_frame: int) -> int:
         """Tokens of a sample's trunk: what batches are grouped by."""
-        return len(self._trunk(sample.asks, len(sample.clip), tokens_a_frame)[0])
+        return len(self._trunk(sample.asks, len(sample.clip), tokens_a_frame, sample.band).tokens)
 
     def ending(self, relation: str) -> Ending:
         """How a written answer to a relation ends."""
@@ -152,25 +176,52 @@ class Assembler:
 
     # --------------------------------------------------------------------------------------------------- rows
 
-    def _make_trunk(self, relation: str, frames: int, tokens: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _make_trunk(self, relation: str, frames: int, tokens: int, band: Band | None) -> _Trunk:
         prompt = self.prompts[relation]
-        opening = ([] if self.text.bos is None else [self.text.bos]) + list(self._encode(prompt.before))
+        opening = np.array(([] if self.text.bos is None else [self.text.bos]) + list(self._encode(prompt.before)))
         separator = list(self._encode(prompt.separator)) if prompt.separator else []
-        frame_tokens = np.tile([0] * tokens + separator, frames)[: frames * (tokens + len(separator)) - len(separator)]
-        frame_slots = np.tile([Slot.FRAMES] * tokens + [Slot.SEPARATOR] * len(separator), frames)[: len(frame_tokens)]
-        ends = len(opening) + tokens + np.arange(frames) * (tokens + len(separator))
-        return (
-            np.concatenate([np.array(opening, dtype=np.int64), frame_tokens.astype(np.int64)]),
-            np.concatenate([np.full(len(opening), Slot.PROMPT, dtype=np.int8), frame_slots.astype(np.int8)]),
-            ends,
+        unit = len(separator) + tokens
+        # A separator stands before every frame here; the one before the first frame is cut off at the end.
+        shown = np.tile(np.array(separator + [0] * tokens), frames)
+        slots = np.tile(np.array([Slot.SEPARATOR] * len(separator) + [Slot.FRAMES] * tokens), frames)
+        positions = len(opening) - len(separator) + np.arange(frames * unit)
+        leaps = np.array([band.leap(frame) if band else 0 for frame in range(frames)])
+        begins = np.flatnonzero(np.diff(leaps, prepend=-1))  # the frames before which the prompt stands
+        copies = np.zeros(frames, dtype=np.int64)
+        copies[begins] = 1
+        copies = copies.cumsum()  # how many prompts stand before each frame
+        columns = len(opening) * copies.repeat(unit) + np.arange(frames * unit)  # of every separator and frame token
+        oldest = np.maximum(0, np.arange(frames) + 1 - (band.frames if band else frames))
+        firsts = columns[::unit] + len(separator)  # column of every frame's first token
+        size = len(opening) * len(begins) + frames * unit
+        made = {name: np.zeros(size, dtype=np.int64) for name in ("tokens", "slots", "positions", "sink", "since")}
+        values = (
+            shown,
+            slots,
+            positions,
+            (copies - 1).repeat(unit),
+            (firsts[oldest] if band else 0 * firsts).repeat(unit),
         )
+        for name, value in zip(made, values, strict=True):
+            made[name][columns] = value
+        for number, frame in enumerate(begins):
+            start = int(columns[frame * unit]) - len(opening)
+            place = slice(start, start + len(opening))
+            made["tokens"][place], made["slots"][place] = opening, Slot.PROMPT
+            made["positions"][place] = leaps[frame] * unit + np.arange(len(opening))
+            made["sink"][place], made["since"][place] = number, start if band else 0
+        cut = np.r_[0 : len(opening), len(opening) + len(separator) : size]
+        kept = {name: value[cut] for name, value in made.items()}
+        kept["since"] = np.where(kept["since"] > len(opening), kept["since"] - len(separator), kept["since"])
+        return _Trunk(**kept, frame_ends=firsts + tokens - len(separator))
 
     def _row(self, sample: Sample, tokens_a_frame: int, stage: Stage) -> _Row:
-        row = _Row(*self._trunk(sample.asks, len(sample.clip), tokens_a_frame))
+        trunk = self._trunk(sample.asks, len(sample.clip), tokens_a_frame, sample.band)
+        row = _Row(trunk, sample.band is not None)
         for number, query in enumerate(sample.queries):
             if not 1 <= query.at <= len(sample.clip):
                 raise DataError(f"sample {sample.uid!r}: query at frame {query.at} of {len(sample.clip)}")
-            limit = int(row.frame_ends[query.at - 1])
+            limit = int(trunk.frame_ends[query.at - 1])
             readout = limit - 1
             for branch in self.layouts[stage]:
                 readout = self._hang(row, sample, number, branch, stage, limit, readout)
@@ -228,8 +279,8 @@ class Assembler:
         spoken = {Slot.CUE, Slot.ANSWER, Slot.AUXILIARY, Slot.EOS}
         if prompt.supervise_frames:
             spoken.add(Slot.AFTER)
-            between = np.flatnonzero(row.trunk_slots[:limit] == Slot.SEPARATOR)
-            row.supervised += [(int(place) - 1, int(row.trunk_tokens[place]), number) for place in between]
+            between = np.flatnonzero(row.trunk.slots[:limit] == Slot.SEPARATOR)
+            row.supervised += [(int(place) - 1, int(row.trunk.tokens[place]), number) for place in between]
         for depth, (token, slot) in enumerate(zip(tokens, slots, strict=True)):
             if slot in spoken:
                 row.supervised.append((first + depth - 1 if depth else limit - 1, token, number))
@@ -251,23 +302,63 @@ class Assembler:
 
 
 def _padded(rows: Sequence[_Row], width: int) -> dict[str, Tensor]:
-    """The per-token columns of some rows, padded on the right to `width`."""
+    """The per-token columns of some rows, padded on the right to `width`; those of bands where a row has one."""
     shape = (len(rows), width)
     tokens, positions = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     slots = np.full(shape, Slot.PAD, dtype=np.int8)
     node, limit = np.full(shape, -1, dtype=np.int32), np.zeros(shape, dtype=np.int32)
+    sink, since = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     for index, row in enumerate(rows):
-        end, length = len(row.trunk_tokens), row.length
-        tokens[index, :end], tokens[index, end:length] = row.trunk_tokens, row.tokens
-        slots[index, :end], slots[index, end:length] = row.trunk_slots, row.slots
-        positions[index, :end], positions[index, end:length] = np.arange(end), row.positions
+        trunk, end, length = row.trunk, len(row.trunk.tokens), row.length
+        tokens[index, :end], tokens[index, end:length] = trunk.tokens, row.tokens
+        slots[index, :end], slots[index, end:length] = trunk.slots, row.slots
+        positions[index, :end], positions[index, end:length] = trunk.positions, row.positions
         node[index, :end], node[index, end:length] = TRUNK, row.node
         limit[index, :end], limit[index, end:length] = end, row.limit
+        sink[index, :end], sink[index, end:length] = trunk.sink, row.sink
+        since[index, :end], since[index, end:length] = trunk.since, row.since
     columns = {"tokens": tokens, "slots": slots, "positions": positions, "node": node, "limit": limit}
+    if any(row.banded for row in rows):
+        columns |= {"sink": sink, "since": since}
     return {name: torch.from_numpy(column) for name, column in columns.items()}
 
 
 def _frames(samples: Sequence[Sample], features: Features) -> np.ndarray:
     """The frame tokens of some samples in reading order, (N, D)."""
-    clips = [features.read(sample.clip.recording, sample.clip.frames) for sample in samples]
-    return np.concatenate([clip.reshape(-1, features.width) for clip in clips])
+    return _read([(sample.clip.recording, sample.clip.frames) for sample in samples], features)
+
+
+def _shared_frames(samples: Sequence[Sample], features: Features) -> tuple[np.ndarray, np.ndarray] | None:
+    """The frame tokens of some samples, each once (U, D), and which of them stands at each place (N,).
+
+    Windows of one recording overlap: a frame is read, and goes through the connector, once a batch. None where that
+    saves nothing.
+    """
+    total = sum(len(sample.clip) for sample in samples)
+    wanted: dict[str, list[np.ndarray]] = {}
+    for sample in samples:
+        wanted.setdefault(sample.clip.recording, []).append(np.asarray(sample.clip.frames))
+    once = {recording: np.unique(np.concatenate(clips)) for recording, clips in wanted.items()}
+    if 2 * sum(map(len, once.values())) > total:
+        return None
+    first, firsts = 0, {}
+    for recording, frames in once.items():
+        firsts[recording], first = first, first + len(frames)
+    places = [
+        firsts[sample.clip.recording] + np.searchsorted(once[sample.clip.recording], np.asarray(sample.clip.frames))
+        for sample in samples
+    ]
+    tokens = np.arange(features.tokens)
+    shown = (np.concatenate(places)[:, None] * features.tokens + tokens).reshape(-1)
+    return _read([(recording, _as_range(frames)) for recording, frames in once.items()], features), shown
+
+
+def _as_range(frames: np.ndarray) -> range | np.ndarray:
+    """Ascending frames as a range where they are one, which a store reads without a copy."""
+    whole = range(int(frames[0]), int(frames[-1]) + 1)
+    return whole if len(whole) == len(frames) else frames
+
+
+def _read(clips: Sequence[tuple[str, range | np.ndarray]], features: Features) -> np.ndarray:
+    """The frame tokens of some clips, (N, D)."""
+    return np.concatenate([features.read(*clip).reshape(-1, features.width) for clip in clips])

@@ -90,8 +90,24 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """A frame of a long clip sees the prompt and the latest `frames` frames, itself included, no others.
+
+    The prompt follows in leaps of `step` frames, so that it is never further away than `frames + step`.
+    """
+
+    frames: int
+    step: int
+
+    def leap(self, frame: int) -> int:
+        """How many frames the prompt has moved on when frame `frame` sees it."""
+        return max(0, frame + 1 - self.frames) // self.step * self.step
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """A clip and the queries asked about it; `asks` names the relation that is to be predicted.
+    """A clip and the queries asked about it; `asks` names the relation that is to be predicted. With a `band` a frame
+    sees only so far back.
 
     `uid` is unique in a split, the same in every epoch and on every machine.
     """
@@ -100,6 +116,7 @@ class Sample:
     clip: Clip
     asks: str
     queries: tuple[Query, ...]
+    band: Band | None = None
 
 
 @dataclass(frozen=True)

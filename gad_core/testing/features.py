@@ -26,7 +26,8 @@ class GeneratedFeatures:
         dtype: str = "float16",
         seed: int = 0,
     ) -> None:
-        self.lengths, self.tokens, self.width, self.fps = dict(lengths), tokens, width, fps
+        self.lengths: Mapping[str, int] = dict(lengths)
+        self.tokens, self.width, self.fps = tokens, width, fps
         drawn = np.random.default_rng(seed).standard_normal((DISTINCT, tokens, width), dtype=np.float32)
         self._frames = drawn.astype(dtype)
 
