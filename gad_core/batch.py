@@ -34,6 +34,7 @@ class Batch:
     rows: Tensor  # (Q,) int64: the sequence of each query
     readout: Tensor  # (Q,) int64: the column its answer is read at
     weights: Tensor  # (Q,) float32
+    texts: Tensor  # (Q,) float32: factor on each query's generation loss
     spaces: tuple[str, ...]  # (Q): the label space each query answers in
     targets: Mapping[str, tuple[Tensor, Tensor]]  # layer -> (n,) queries, (n,) classes
     source: Tensor  # (M,) int64

@@ -175,7 +175,7 @@ class StreamCorpus(Corpus):
                 else self.windows.evaluation(length)
             )
         weights = {self.spaces["current"].background: self._weight}
-        return WindowSamples(plans, self.windows, self._relations, weights)
+        return WindowSamples(plans, self.windows, self._relations, weights, training=split == "train")
 
     def score(self, predictions: Predictions) -> dict[str, float]:
         from gad_core.metrics import Track, stream_metrics
@@ -199,7 +199,12 @@ class WindowSamples(Sequence[Sample]):
         windows: Windows,
         relations: Mapping[str, StreamRelations],
         weights: Mapping[int | None, float],
+        *,
+        training: bool,
     ) -> None:
+        banded = windows.queries == "banded" if training else windows.protocol == "stream"
+        self._band = windows.band if banded else None
+        self._texts = windows.texts if training and windows.queries != "last" else 1
         self._plans = [(recording, *plan) for recording, plan in plans.items()]
         self._firsts = np.cumsum([0, *(len(ends) for _, ends, _ in self._plans)]).tolist()
         self._windows, self._relations, self._weights = windows, relations, weights
@@ -223,15 +228,17 @@ class WindowSamples(Sequence[Sample]):
         return self._sample(recording, int(ends[row]), int(asked[row]))
 
     def _sample(self, recording: str, end: int, asked: int) -> Sample:
-        frames = self._windows.frames(end)
+        frames = self._windows.frames(end, asked, banded=self._band is not None)
         relations = self._relations[recording]
         queries = tuple(
-            self._query(frame - frames.start + 1, relations.at(frame)) for frame in range(end + 1 - asked, end + 1)
+            self._query(frame - frames.start + 1, relations.at(frame), end - frame)
+            for frame in range(end + 1 - asked, end + 1)
         )
-        return Sample(f"{recording}/{end}", Clip(recording, frames), "current", queries)
+        return Sample(f"{recording}/{end}", Clip(recording, frames), "current", queries, self._band)
 
-    def _query(self, at: int, relations: Relations) -> Query:
-        return Query(at, relations, self._weights.get(relations["current"][0].index, 1.0))
+    def _query(self, at: int, relations: Relations, before_end: int) -> Query:
+        text = 0.0 if before_end % self._texts else float(self._texts)
+        return Query(at, relations, self._weights.get(relations["current"][0].index, 1.0), text)
 
 
 def _goal(index: int | None, spaces: Mapping[str, LabelSpace]) -> LabelRef | None:

@@ -17,6 +17,7 @@ from gad_core.batching import evaluation_batches
 from gad_core.contracts import Corpus, Features
 from gad_core.errors import FeatureError
 from gad_core.sequence import Assembler
+from gad_core.streaming import cacheable, open_stream
 from gad_core.values import Predictions, Sample, Stage
 
 
@@ -119,6 +120,13 @@ def _answers(
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The samples of a plan with the scores (queries, C) of each."""
+    if all(sample.band and len(sample.queries) == len(sample.clip) for sample in samples) and cacheable(model):
+        for number, indices in enumerate(plan):
+            with accelerator.autocast():
+                yield from zip(indices, _in_step(model, [samples[index] for index in indices], features), strict=True)
+            if progress:
+                progress(number + 1, len(plan))
+        return
     stream = Batches(plan, samples, features, model.assembler, Stage.PREDICT).stream(workers)
     for number, (indices, assembled) in enumerate(zip(plan, stream, strict=True)):
         with accelerator.autocast():
@@ -127,6 +135,24 @@ def _answers(
         yield from zip(indices, np.split(scores, np.cumsum(counts)[:-1]), strict=True)
         if progress:
             progress(number + 1, len(plan))
+
+
+def _in_step(model: ActionModel, samples: Sequence[Sample], features: Features) -> list[np.ndarray]:
+    """The scores (frames, C) at every frame of whole recordings, which go through a cached stream side by side.
+
+    The same as a banded forward pass over each of them, without its memory, which grows with the square of the length.
+    """
+    band, lengths = samples[0].band, [len(sample.clip) for sample in samples]
+    assert band is not None
+    clips = [features.read(sample.clip.recording, sample.clip.frames) for sample in samples]
+    stream = open_stream(
+        model, "cached", band, tokens=features.tokens, streams=len(samples), asks=samples[0].asks
+    )  # fmt: skip
+    scores = []
+    for frame in range(max(lengths)):  # one that has ended shows its last frame again, and is not listened to
+        shown = np.stack([clip[min(frame, len(clip) - 1)] for clip in clips])
+        scores.append(stream.push(shown).cpu().numpy())
+    return [np.stack([found[row] for found in scores[:length]]) for row, length in enumerate(lengths)]
 
 
 def _table(model: ActionModel, samples: Sequence[Sample], scores: dict[int, np.ndarray]) -> Predictions:

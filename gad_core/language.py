@@ -64,7 +64,7 @@ class LanguageModel:
         return known if rows is None else torch.cat([known, states.float() @ rows.float().T], dim=-1)
 
     def generation_loss(self, states: Tensor, *, weighted: bool) -> Tensor:
-        """Mean over the queries of the mean cross-entropy over each one's supervised tokens.
+        """Mean over the queries of the mean cross-entropy over each one's supervised tokens, times `Query.text`.
 
         `weighted` applies the queries' weights (the paper's generative head does, its GAD head does not).
         """
@@ -72,7 +72,7 @@ class LanguageModel:
         losses = self._token_losses(states.flatten(0, 1)[batch.source], batch.target)
         sums = losses.new_zeros(batch.queries).index_add(0, batch.owner, losses)
         counts = torch.bincount(batch.owner, minlength=batch.queries).clamp(min=1)
-        means = sums / counts
+        means = sums / counts * batch.texts
         return (means * batch.weights if weighted else means).mean()
 
     def _token_losses(self, states: Tensor, targets: Tensor) -> Tensor:

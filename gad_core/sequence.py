@@ -112,6 +112,9 @@ class Assembler:
         self.text, self.spaces, self.prompts = text, dict(spaces), dict(prompts)
         self.writing, self.classified = writing, classified
         self.layouts: dict[Stage, Layout] = {stage: head.layout(stage) for stage in Stage}
+        opens_cue = any(Slot.CUE in branch for branch in self.layouts[Stage.PREDICT])
+        self.thins = head.speaks and head.classifies and not opens_cue
+        """Whether a query may go without its text: the class is read from what prediction lays out as well."""
         self._make_caches()
 
     def _make_caches(self) -> None:
@@ -149,6 +152,7 @@ class Assembler:
             rows=torch.tensor([index for index, _ in queries]),
             readout=torch.tensor([column for row in rows for column in row.readouts]),
             weights=torch.tensor([query.weight for _, query in queries], dtype=torch.float32),
+            texts=torch.tensor([query.text if self.thins else 1.0 for _, query in queries], dtype=torch.float32),
             spaces=tuple(self.spaces[samples[index].asks].name for index, _ in queries),
             targets=self._targets([(samples[index].asks, query) for index, query in queries], stage),
             source=torch.from_numpy(supervised[:, 0].copy()),
@@ -223,7 +227,8 @@ class Assembler:
                 raise DataError(f"sample {sample.uid!r}: query at frame {query.at} of {len(sample.clip)}")
             limit = int(trunk.frame_ends[query.at - 1])
             readout = limit - 1
-            for branch in self.layouts[stage]:
+            written = query.text > 0 or not self.thins
+            for branch in self.layouts[stage if written else Stage.PREDICT]:
                 readout = self._hang(row, sample, number, branch, stage, limit, readout)
             row.readouts.append(readout)
         return row

@@ -23,6 +23,7 @@ from gad_core.action_model import ActionModel
 from gad_core.batch import Batch
 from gad_core.errors import RegistryError
 from gad_core.language import LanguageModel
+from gad_core.modules import Transformer
 from gad_core.values import Band, Clip, Query, Sample, Slot, Stage
 
 Mode = Literal["window", "cached"]
@@ -37,6 +38,18 @@ def open_stream(
     """
     kind = {"window": WindowStream, "cached": CachedStream}[mode]
     return kind(model, band, tokens=tokens, streams=streams, asks=asks or next(iter(model.assembler.prompts)))
+
+
+def cacheable(model: ActionModel) -> bool:
+    """Whether a model can answer in `cached` mode."""
+    ring = type(model.transformer).make_ring is not Transformer.make_ring
+    return ring and not _writes(model)
+
+
+def _writes(model: ActionModel) -> bool:
+    """Whether prediction lays out more than one place to read: text to write behind a cue."""
+    layout = model.assembler.layouts[Stage.PREDICT]
+    return len(layout) > 1 or any(Slot.CUE in branch for branch in layout)
 
 
 class Stream(ABC):
@@ -122,8 +135,7 @@ class CachedStream(Stream):
 
     def __init__(self, model: ActionModel, band: Band, *, tokens: int, streams: int, asks: str) -> None:
         super().__init__(model, band, tokens=tokens, streams=streams, asks=asks)
-        layout = model.assembler.layouts[Stage.PREDICT]
-        if len(layout) > 1 or any(Slot.CUE in branch for branch in layout):
+        if _writes(model):
             raise RegistryError(
                 "a cached stream reads one place behind each frame, and this head writes its answer",
                 hint="use mode 'window', or a head that classifies without writing",
@@ -155,8 +167,8 @@ class CachedStream(Stream):
             tokens=torch.zeros(self.streams, step, dtype=torch.int64, device=self.device),
             readout=torch.full((self.streams,), self._unit + reads, device=self.device),
         )
-        inner = torch.ones(step, step, dtype=torch.bool, device=self.device).tril()
-        self._inner = inner  # what the tokens of a step see of one another
+        self._inner = torch.ones(1, step, step, dtype=torch.bool, device=self.device).tril()  # of one another
+        self._full: dict[int, Tensor] = {}
         self._age = torch.arange(self.band.frames, device=self.device)
 
     def restart(self, streams: Sequence[int] | None = None) -> None:
@@ -219,8 +231,20 @@ class CachedStream(Stream):
         return self.model.head.predict(states, self._one, LanguageModel(self.model, self._one))
 
     def _mask(self, places: Tensor) -> Tensor:
-        """What the tokens of a step see of the cache, (streams, 1, n, size) bool."""
-        shown = torch.as_tensor(np.minimum(self._now + 1 - self._began, self.band.frames), device=self.device)
+        """What the tokens of a step see of the cache, (streams, 1, n, size) bool.
+
+        Once every recording fills the band, that depends on the place in the ring alone.
+        """
+        shown = np.minimum(self._now + 1 - self._began, self.band.frames)
+        place = self._now % self.band.frames
+        if shown.min() < self.band.frames:
+            return self._seen(torch.as_tensor(shown, device=self.device), places)
+        if place not in self._full:
+            self._full[place] = self._seen(torch.as_tensor(shown, device=self.device), places)
+        return self._full[place]
+
+    def _seen(self, shown: Tensor, places: Tensor) -> Tensor:
+        """The mask where each recording has `shown` (streams,) frames in the ring."""
         age = (self._now - self._age) % self.band.frames  # of the frame at each place of the ring
         frames = age < shown[:, None]  # (streams, W)
         separators = age < shown[:, None] - 1  # the first frame that is seen has none before it
@@ -229,15 +253,10 @@ class CachedStream(Stream):
         prompt = band.new_ones(self.streams, self._prompt)
         seen = torch.cat([prompt, band, band.new_zeros(self.streams, self._branch)], dim=1)
         mask = seen[:, None].repeat(1, len(places), 1)
-        own = self._inner & seen.new_ones(1)
-        if self._separator:  # a recording's first frame has no separator before it: its tokens see none
-            first = torch.as_tensor(shown == 1, device=self.device)
-            own = own.repeat(self.streams, 1, 1)
-            own[first, :, : self._separator] = False
-            own[first, : self._separator, 0] = True  # no row may be empty; nobody sees these
-            mask[:, :, places] = own
-        else:
-            mask[:, :, places] = own
+        own = self._inner.repeat(self.streams, 1, 1)
+        own[shown == 1, :, : self._separator] = False
+        own[shown == 1, : self._separator, :1] = True  # no row may be empty; nobody sees these
+        mask[:, :, places] = own
         return mask[:, None]
 
     def _bring_prompts_near(self) -> None:

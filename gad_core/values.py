@@ -76,12 +76,14 @@ class Query:
     """One question about a clip, asked when `at` of its frames are visible (1 ≤ at ≤ len(clip)).
 
     `relations` maps a relation (`current`, `previous`, `next`, `past`, `goal`, …) to the labels that stand in it, the
-    most telling first; a relation that does not hold is absent. `weight` multiplies the classification loss.
+    most telling first; a relation that does not hold is absent. `weight` multiplies the classification loss, `text` the
+    generation loss of a head that also classifies: with 0 such a head writes no text here.
     """
 
     at: int
     relations: Mapping[str, tuple[LabelRef, ...]]
     weight: float = 1.0
+    text: float = 1.0
 
     def first(self, relation: str) -> LabelRef | None:
         """The first label of a relation, or None."""

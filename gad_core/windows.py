@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from gad_core.batching import stable_seed
+from gad_core.values import Band
 
 Plan = tuple[np.ndarray, np.ndarray]
 """Ends (N,) int64, ascending, and the number of frames asked up to each end (N,) int64, at least 1."""
@@ -63,23 +64,33 @@ class Windows:
     long: int
     short: int
     stride: int
-    protocol: Literal["window", "dense"]
-    queries: Literal["last", "dense"]
+    protocol: Literal["window", "dense", "stream"]
+    queries: Literal["last", "dense", "banded"]
+    stretch: int = 1
+    texts: int = 1
 
-    def frames(self, end: int) -> range:
-        """The frames of the window that ends at frame `end`."""
-        return window(end, self.long, self.short)
+    @property
+    def band(self) -> Band:
+        """What a frame of a cached stream sees: as much as a window shows."""
+        return Band(self.long + self.short, self.short)
+
+    def frames(self, end: int, asked: int = 1, *, banded: bool = False) -> range:
+        """The frames of a window that ends at frame `end` and is asked about its last `asked` frames."""
+        return window(end, self.long, self.short + (asked if banded else 0))
 
     def training(self, length: int, *, seed: int, epoch: int, recording: str) -> Plan:
         """An epoch's windows of one recording: `stride` apart, from a phase drawn anew every epoch."""
-        first = phase(length, self.stride, seed=seed, epoch=epoch, recording=recording)
-        if self.queries == "dense":
-            return blocks(length, self.stride, first)
+        step = self.stretch if self.queries == "banded" else self.stride
+        first = phase(length, step, seed=seed, epoch=epoch, recording=recording)
+        if self.queries != "last":
+            return blocks(length, step, first)
         ends = np.arange(first, length, self.stride)
         return ends, np.ones(len(ends), dtype=np.int64)
 
     def evaluation(self, length: int) -> Plan:
         """The windows a recording is scored on: every frame is asked exactly once."""
+        if self.protocol == "stream":
+            return np.array([length - 1]), np.array([length])
         return every_end(length) if self.protocol == "window" else blocks(length, self.short)
 
 
@@ -89,13 +100,24 @@ class WindowOptions(BaseModel):
     long: NonNegativeInt = Field(128, description="stream: older frames a window shows")
     short: PositiveInt = Field(32, description="stream: recent frames of a window, where `past` actions are looked for")
     stride: PositiveInt | None = Field(None, description="stream: frames between training windows; `short` if null")
-    protocol: Literal["window", "dense"] = Field(
+    protocol: Literal["window", "dense", "stream"] = Field(
         "window",
-        description="stream, scoring: a window for every frame, or one for every `short` frames, asked about each of "
-        "them. They are different measurements",
+        description="stream, scoring: a window for every frame; dense: one for every `short` frames, asked about each "
+        "of them; stream: whole recordings, every frame seeing the latest `long` + `short`, as in a cached stream. "
+        "They are different measurements",
     )
-    queries: Literal["last", "dense"] = Field(
-        "last", description="stream, training: ask about the last frame of a window, or about each of its last `stride`"
+    queries: Literal["last", "dense", "banded"] = Field(
+        "last",
+        description="stream, training: ask about the last frame of a window; dense: about each of its last `stride`; "
+        "banded: about each of `stretch` frames, every frame seeing the latest `long` + `short`, as in a cached stream",
+    )
+    stretch: PositiveInt | None = Field(
+        None, description="stream, banded training: frames a sample asks about; `long` + `short` if null"
+    )
+    texts: PositiveInt = Field(
+        1,
+        description="stream, training with many queries a sample: a head that classifies writes its text at every "
+        "so-many-th frame alone, weighted to make up for it; neighbouring frames have the same texts",
     )
     background_weight: float = Field(1.0, ge=0, description="stream: factor on the classification loss of background")
 
@@ -107,7 +129,10 @@ class WindowOptions(BaseModel):
 
     def windows(self) -> Windows:
         """The windows these options describe."""
-        return Windows(self.long, self.short, self.stride or self.short, self.protocol, self.queries)
+        stretch = self.stretch or self.long + self.short
+        return Windows(
+            self.long, self.short, self.stride or self.short, self.protocol, self.queries, stretch, self.texts
+        )  # fmt: skip
 
 
 Ask = Literal["current", "next", "goal"]

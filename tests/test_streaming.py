@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from gad_heads.plugin import Discriminative, Gad, Generative
 from gad_labels.plugin import Text
 from hypothesis import given
@@ -18,6 +19,7 @@ from gad_core.composition import compose
 from gad_core.contracts import Head
 from gad_core.corpora import FrameLabels, StreamCorpus
 from gad_core.errors import BackboneError, RegistryError
+from gad_core.evaluation import predict_split
 from gad_core.experiment import Experiment
 from gad_core.features import ArrayFeatures
 from gad_core.lora_options import Lora
@@ -179,3 +181,45 @@ def test_merging_drifts_by_rounding_alone() -> None:
         assert torch.equal(model.predict(batch), before)
     assert not torch.equal(merged, before)  # the adapters are not zero
     torch.testing.assert_close(merged, before, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", [Discriminative(), Generative(decoding="score-all")], ids=lambda head: head.name)
+def test_the_protocol_stream_asks_every_frame_once(head: Head) -> None:
+    """Through the ring where the head can be cached, in one banded forward pass where it writes: the same question."""
+    found = corpus(frames=25)
+    found.windows = replace(found.windows, protocol="stream")
+    model = built(head, found)
+    evaluation = predict_split(model, found, "test", accelerator=Accelerator(cpu=True), batch=2)
+    assert evaluation.predictions.frames.tolist() == [*range(25), *range(25)]
+    for place, name in enumerate("ab"):
+        expected = banded(model, found, name, 0, 25, Band(8, 3)).numpy()
+        np.testing.assert_allclose(evaluation.predictions.scores[25 * place :][:25], expected, rtol=1e-4, atol=2e-5)
+
+
+def test_banded_training_asks_stretches_that_see_what_a_stream_sees() -> None:
+    found = corpus(frames=60)
+    found.windows = replace(found.windows, queries="banded", stretch=10)
+    samples = [sample for sample in found.samples("train", epoch=3) if sample.clip.recording == "a"]
+    asked = [sample.clip.frames[query.at - 1] for sample in samples for query in sample.queries]
+    assert asked == list(range(60)) and all(sample.band == Band(8, 3) for sample in samples)
+    whole = [sample for sample in samples if sample.clip.frames[0] > 0]
+    assert whole and all(sample.queries[0].at >= 8 for sample in whole)
+
+
+def test_texts_are_thinned_and_weighted_where_the_head_classifies() -> None:
+    found = corpus(frames=60)
+    found.windows = replace(found.windows, queries="dense", stride=6, texts=3)
+    sample = found.samples("train")[3]
+    assert [query.text for query in sample.queries] == [0, 0, 3, 0, 0, 3]
+    thinned = built(Gad(), found)
+    batch = thinned.assembler([sample], found.features, Stage.TRAIN)
+    assert set(batch.owner.tolist()) == {2, 5}
+    both = [
+        thinned.assembler([replace(sample, queries=(sample.queries[n],))], found.features, Stage.TRAIN) for n in (2, 5)
+    ]
+    alone = [thinned(one) for one in both]
+    generation = sum(float(losses["generation"].detach()) for losses in alone) / 6
+    torch.testing.assert_close(float(thinned(batch)["generation"].detach()), generation, rtol=1e-4, atol=1e-5)
+    writer = built(Generative(), found)
+    batch = writer.assembler([sample], found.features, Stage.TRAIN)
+    assert set(batch.owner.tolist()) == set(range(6)) and batch.texts.tolist() == [1] * 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,20 +41,16 @@ class Timing:
         return 1e3 * float(np.percentile(self.seconds, share))
 
 
-def in_turns(steps: Mapping[str, Step], seconds: float) -> dict[str, Timing]:
-    """Runs each step for about `seconds`, one after the other in rounds, after a first run that is not counted."""
-    timings = {name: _warmed(step) for name, step in steps.items()}
-    spent = dict.fromkeys(steps, 0.0)
-    while any(time_spent < seconds for time_spent in spent.values()):
-        for name, step in steps.items():
-            if spent[name] < seconds:
+def in_turns(steps: Sequence[Step], seconds: float) -> list[Timing]:
+    """Runs each step for about `seconds`, in rounds, after two first runs that are not counted."""
+    timings = [_warmed(step) for step in steps]
+    while any(sum(timing.seconds) < seconds for timing in timings):
+        for step, timing in zip(steps, timings, strict=True):
+            if sum(timing.seconds) < seconds:
                 started = time.perf_counter()
-                units = step()
+                timing.units.append(step())
                 _finished()
-                took = time.perf_counter() - started
-                timings[name].units.append(units)
-                timings[name].seconds.append(took)
-                spent[name] += took
+                timing.seconds.append(time.perf_counter() - started)
     return timings
 
 

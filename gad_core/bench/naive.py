@@ -95,9 +95,12 @@ class _Full(LanguageModel):
         batch = self.batch
         wanted = torch.full(self.full.shape[:2], -100, dtype=torch.int64, device=states.device)
         wanted.view(-1)[batch.source] = batch.target
+        shifted = self.full[:, :-1].float().contiguous().flatten(0, 1)  # a copy of all logits, as transformers made it
         losses = torch.nn.functional.cross_entropy(
-            self.full.flatten(0, 1).float(), wanted.flatten(), reduction="none", ignore_index=-100
-        )[batch.source]
+            shifted, wanted[:, :-1].flatten(), reduction="none", ignore_index=-100
+        )
+        row, column = batch.source // self.full.shape[1], batch.source % self.full.shape[1]
+        losses = losses[row * (self.full.shape[1] - 1) + column]
         sums = losses.new_zeros(batch.queries).index_add(0, batch.owner, losses)
-        means = sums / torch.bincount(batch.owner, minlength=batch.queries).clamp(min=1)
+        means = sums / torch.bincount(batch.owner, minlength=batch.queries).clamp(min=1) * batch.texts
         return (means * batch.weights if weighted else means).mean()

@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt, PrivateAttr
 
 from gad_core.contracts import AuxiliaryTask, Backbone, Component, Corpus, Dataset, Head, LabelTokenizer, TextTokenizer
 from gad_core.corpora import ClipCorpus, FrameLabels, Segment, StreamCorpus
+from gad_core.experiment import Experiment
 from gad_core.lora_options import Lora
 from gad_core.plugins import installed
 from gad_core.testing.features import GeneratedFeatures
@@ -73,25 +74,41 @@ SHAPES: Mapping[str, RandomLlama] = {
 
 @dataclass(frozen=True)
 class Workload:
-    """A corpus at fixed shapes and the model that answers it; `model(head)` builds one for a head by its name."""
+    """A corpus at fixed shapes and the model that answers it; `model(head)` builds one for a head by its name.
+
+    `training` is the corpus to train on, where its windows are others.
+    """
 
     name: str
     corpus: Corpus
     heads: tuple[str, ...]
     model: Callable[[str], ActionModel]
+    training: Corpus | None = None
 
 
 def builtin(kind: Literal["oad", "coin"], shape: str, *, lora: int | None = None, classes: int = 22) -> Workload:
-    """The paper's shapes: `oad` has 128 + 20 frames of width 1536, `coin` 60 frames of 10 tokens of width 1024."""
+    """The paper's shapes: `oad` has 128 + 20 frames of width 1536 (128 + 32 in training), `coin` 60 frames of 10 tokens
+    of width 1024."""
     backbone = SHAPES[shape]
     if lora:
         backbone = backbone.model_copy(update={"lora": Lora(rank=lora, alpha=2 * lora)})
     corpus = _stream(classes) if kind == "oad" else _clips(classes)
+    training = with_windows(corpus, short=32, stride=32) if kind == "oad" else None
 
     def model(head: str) -> ActionModel:
         return _composed(head, backbone, corpus)
 
-    return Workload(kind, corpus, ("discriminative", "gad", "generative"), model)
+    return Workload(kind, corpus, ("discriminative", "gad", "generative"), model, training)
+
+
+def of_experiment(experiment: Experiment) -> Workload:
+    """An experiment of a registry, with its first seed's initial weights."""
+    from gad_core.run import make_model
+
+    corpus = experiment.dataset.open()
+    return Workload(
+        experiment.name, corpus, (experiment.head.name,), lambda _: make_model(experiment, corpus, experiment.seeds[0])
+    )
 
 
 def labels(classes: int) -> LabelSpace:
@@ -114,7 +131,7 @@ def _stream(classes: int) -> StreamCorpus:
     return StreamCorpus(actions=labels(classes), goals=None, features=features, recordings=recordings, windows=windows)
 
 
-def with_windows(corpus: Corpus, **changes: str) -> Corpus:
+def with_windows(corpus: Corpus, **changes: str | int) -> Corpus:
     """The same stream with another protocol or other training queries."""
     import copy
 
@@ -164,7 +181,6 @@ class Prepared(Dataset):
 
 def _composed(head: str, backbone: Backbone, corpus: Corpus) -> ActionModel:
     from gad_core.composition import compose
-    from gad_core.experiment import Experiment
 
     speaks = head != "discriminative"
     experiment = Experiment(

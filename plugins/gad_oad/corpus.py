@@ -29,7 +29,7 @@ class ReferenceWindows(Windows):
 
     def training(self, length: int, *, seed: int, epoch: int, recording: str) -> Plan:
         """An epoch's windows of one recording."""
-        if self.queries == "dense":
+        if self.queries != "last":
             return super().training(length, seed=seed, epoch=epoch, recording=recording)
         draw = np.random.default_rng(stable_seed("windows", seed, epoch, recording))
         return reference_plan(length, self.stride, int(draw.integers(self.short)))

@@ -1,0 +1,233 @@
+"""What `gad bench` measures: offline evaluation, streams, training and reading, beside the naive scheme in the same
+rounds."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from gad_core.action_model import ActionModel
+from gad_core.bench import naive
+from gad_core.bench.measure import Step, Timing, in_turns
+from gad_core.bench.workload import Workload, with_windows
+from gad_core.contracts import Corpus, Features
+from gad_core.corpora import StreamCorpus
+from gad_core.features import FeatureStore
+from gad_core.streaming import Mode, open_stream
+from gad_core.values import Band, Sample, Slot, Stage
+
+BATCHES = {"window": 8, "dense": 4, "clips": 4, "training": 16, "dense training": 4}
+"""Samples a step on a CPU; a GPU takes `ON_GPU` times as many."""
+ON_GPU = 8
+STREAMS = 16
+"""Recordings in step, where many are measured."""
+THINNED = 8
+"""Frames between two texts, where texts are thinned out."""
+READ_AT_ONCE = 256
+KINDS = ("evaluation", "stream", "training")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `p50_ms` and the like are of a step: a batch, or a frame of all streams."""
+
+    workload: str
+    head: str
+    protocol: str
+    implementation: str
+    rate: float
+    unit: str
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    peak_memory_mb: float
+    ratio_to_naive: float | None
+    fraction_of_matmul: float | None
+
+    def as_dict(self) -> dict[str, str | float | None]:
+        """The row as `--json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One implementation of what is measured."""
+
+    implementation: str
+    protocol: str
+    step: Step
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how long it is measured: `seconds` for each row, `matmul` operations a second are the machine's."""
+
+    device: torch.device
+    seconds: float
+    matmul: float
+    kinds: tuple[str, ...] = KINDS
+
+    def rows(self, workload: Workload, heads: Sequence[str]) -> Iterator[Row]:
+        """The rows of a workload, head by head, as they are measured."""
+        for head in heads:
+            model = workload.model(head).to(self.device).eval()
+            if "evaluation" in self.kinds:
+                yield from self._prediction(workload, head, model, self._evaluations, "answers/s")
+            if "stream" in self.kinds and isinstance(workload.corpus, StreamCorpus):
+                yield from self._prediction(workload, head, model, self._streams, "frames/s")
+            if "training" in self.kinds:
+                model.train()
+                cases = list(self._trainings(model, workload.training or workload.corpus))
+                yield from self._measured(workload.name, head, cases, "labels/s")
+
+    def _prediction(
+        self,
+        workload: Workload,
+        head: str,
+        model: ActionModel,
+        cases: Callable[[ActionModel, Corpus], Iterator[Case]],
+        unit: str,
+    ) -> Iterator[Row]:
+        """Ours on a copy of the model with merged adapters, the naive scheme on the model as it was trained."""
+        memory = naive.InMemory(workload.corpus.features)
+        official = self._naive(model, _again(workload.corpus.samples("test")), memory)
+        fast = copy.deepcopy(model)
+        with ExitStack() as stack, torch.no_grad():
+            stack.enter_context(fast.transformer.merged())
+            found = [Case("naive", workload.corpus.protocol, official), *cases(fast, workload.corpus)]
+            yield from self._measured(workload.name, head, found, unit)
+
+    def _naive(self, model: ActionModel, samples: Iterator[Sample], features: Features) -> Step:
+        def step() -> int:
+            return sum(1 for _ in naive.answers(model, [next(samples)], features, self.device))
+
+        return step
+
+    def _evaluations(self, model: ActionModel, corpus: Corpus) -> Iterator[Case]:
+        yield Case("gad", corpus.protocol, self._answers(model, corpus))
+        if isinstance(corpus, StreamCorpus) and corpus.protocol != "dense":
+            yield Case("gad", "dense", self._answers(model, with_windows(corpus, protocol="dense")))
+
+    def _answers(self, model: ActionModel, corpus: Corpus) -> Step:
+        samples, size = _again(corpus.samples("test")), self._batch(corpus.protocol)
+
+        def step() -> int:
+            chosen = list(itertools.islice(samples, size))
+            return len(model.predict(model.assembler(chosen, corpus.features, Stage.PREDICT).to(self.device)))
+
+        return step
+
+    def _streams(self, model: ActionModel, corpus: Corpus) -> Iterator[Case]:
+        assert isinstance(corpus, StreamCorpus)
+        band = Band(corpus.windows.long + corpus.windows.short, corpus.windows.short)
+        writes = any(Slot.CUE in branch for branch in model.assembler.layouts[Stage.PREDICT])
+        kinds: tuple[tuple[Mode, int], ...] = (("window", 1), ("cached", 1), ("cached", STREAMS))
+        for mode, count in kinds[: 1 if writes else None]:
+            stream = open_stream(model, mode, band, tokens=corpus.features.tokens, streams=count)
+            step = _pushes(stream.push, naive.InMemory(corpus.features), count, warm=band.frames)
+            yield Case("gad", f"{mode} stream × {count}", step)
+
+    def _trainings(self, model: ActionModel, corpus: Corpus) -> Iterator[Case]:
+        """A label a window as the paper trains, labels at all recent frames, and those with the text thinned out."""
+        memory = naive.InMemory(corpus.features)
+
+        def ours(samples: list[Sample]) -> torch.Tensor:
+            batch = model.assembler(samples, corpus.features, Stage.TRAIN).to(self.device)
+            return torch.stack(list(model(batch).values())).sum()
+
+        def official(samples: list[Sample]) -> torch.Tensor:
+            return naive.loss(model, samples, memory, self.device)
+
+        yield Case("naive", "training", self._trained(model, official, corpus, self._batch("training")))
+        yield Case("gad", "training", self._trained(model, ours, corpus, self._batch("training")))
+        if isinstance(corpus, StreamCorpus):
+            size = self._batch("dense training")
+            dense = with_windows(corpus, queries="dense")
+            yield Case("gad", "dense training", self._trained(model, ours, dense, size))
+            if model.assembler.thins:
+                thinned = with_windows(corpus, queries="dense", texts=THINNED)
+                protocol = f"dense training, text at every {THINNED}th"
+                yield Case("gad", protocol, self._trained(model, ours, thinned, size))
+
+    def _trained(
+        self, model: ActionModel, loss: Callable[[list[Sample]], torch.Tensor], corpus: Corpus, size: int
+    ) -> Step:
+        """Forward and backward, without the optimizer's step."""
+        samples = _again(corpus.samples("train"))
+        parameters = [model.get_parameter(name) for name in model.trainable]
+
+        def step() -> int:
+            chosen = list(itertools.islice(samples, size))
+            with torch.enable_grad():
+                loss(chosen).backward()
+            for parameter in parameters:
+                parameter.grad = None
+            return sum(len(sample.queries) for sample in chosen)
+
+        return step
+
+    def _measured(self, workload: str, head: str, cases: Sequence[Case], unit: str) -> Iterator[Row]:
+        timings = in_turns([case.step for case in cases], self.seconds)
+        reference = next(
+            timing.rate for case, timing in zip(cases, timings, strict=True) if case.implementation == "naive"
+        )
+        for case, timing in zip(cases, timings, strict=True):
+            yield self._row(workload, head, case, timing, unit, reference)
+
+    def _row(self, workload: str, head: str, case: Case, timing: Timing, unit: str, reference: float) -> Row:
+        return Row(
+            workload=workload, head=head, protocol=case.protocol, implementation=case.implementation,
+            rate=timing.rate, unit=unit,
+            p50_ms=timing.percentile(50), p95_ms=timing.percentile(95), p99_ms=timing.percentile(99),
+            peak_memory_mb=timing.memory_mb, ratio_to_naive=timing.rate / reference,
+            fraction_of_matmul=timing.flops * timing.rate / self.matmul,
+        )  # fmt: skip
+
+    def _batch(self, kind: str) -> int:
+        return BATCHES[kind] * (ON_GPU if self.device.type == "cuda" else 1)
+
+
+def reading(store: FeatureStore, frames: int, seconds: float) -> Row:
+    """Random windows of a store a second, copied out of the memory map; the milliseconds are of one window."""
+    draw = np.random.default_rng(0)
+    names = [name for name, length in store.lengths.items() if length >= frames]
+
+    def step() -> int:
+        for _ in range(READ_AT_ONCE):
+            name = names[int(draw.integers(len(names)))]
+            first = int(draw.integers(store.lengths[name] - frames + 1))
+            np.array(store.read(name, range(first, first + frames)))
+        return READ_AT_ONCE
+
+    (timing,) = in_turns([step], seconds)
+    p50, p95, p99 = (timing.percentile(share) / READ_AT_ONCE for share in (50, 95, 99))
+    shape = f"{frames} × {store.tokens} × {store.width} {store.dtype}"
+    return Row(
+        "reading", "–", shape, "gad", timing.rate, "windows/s", p50, p95, p99, timing.memory_mb, None, None
+    )  # fmt: skip
+
+
+def _again(samples: Sequence[Sample]) -> Iterator[Sample]:
+    """The samples again and again, from where windows are full."""
+    start = min(200, len(samples) // 4)
+    return itertools.cycle(samples[index] for index in range(start, len(samples)))
+
+
+def _pushes(push: Callable[[np.ndarray], object], features: Features, streams: int, *, warm: int) -> Step:
+    """Pushes the next frame of every stream; windows are full before the first one counts."""
+    recording, length = next(iter(features.lengths.items()))
+    frames = itertools.cycle(features.read(recording, range(length)))
+
+    def step() -> int:
+        push(np.stack([next(frames)] * streams))
+        return streams
+
+    for _ in range(warm):
+        step()
+    return step

@@ -1,0 +1,118 @@
+"""`gad bench`: how fast, beside the scheme of the official code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import torch
+
+    from gad_core.bench.rows import Row
+    from gad_core.bench.workload import Workload
+
+COLUMNS = ("workload", "head", "protocol", "implementation", "rate", "unit", "p50 ms", "p95 ms", "p99 ms", "peak MB",
+           "ratio to naive", "fraction of matmul")  # fmt: skip
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("experiment", required=False)
+@click.option("--workload", type=click.Choice(["oad", "coin"]), multiple=True, help="Built-in shapes; both by default.")
+@click.option("--shape", default="small", help="Language model of the built-in shapes: small, or llama-1b.")
+@click.option("--head", "heads", multiple=True, help="Measure these heads alone.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(["evaluation", "stream", "training"]))
+@click.option("--lora", type=int, help="Rank of the adapters of the built-in shapes; all weights train without it.")
+@click.option("--classes", default=22, show_default=True, help="Classes of the built-in shapes.")
+@click.option("--store", type=click.Path(path_type=Path), help="Also measure how fast this feature store is read.")
+@click.option("--threads", default=1, show_default=True, help="CPU threads.")
+@click.option("--seconds", default=5.0, show_default=True, help="Time for each row.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list of rows.")
+def bench(
+    file: Path | None,
+    experiment: str | None,
+    workload: tuple[str, ...],
+    shape: str,
+    heads: tuple[str, ...],
+    kinds: tuple[str, ...],
+    lora: int | None,
+    classes: int,
+    store: Path | None,
+    threads: int,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Measure an EXPERIMENT of a registry FILE, or the paper's shapes with random weights.
+
+    Every row stands beside the naive scheme of the official code, measured in the same rounds on the same machine: one
+    window a step, adapters not merged, logits over the whole vocabulary at every position. `fraction of matmul` is the
+    share of the machine's measured matrix-multiply rate.
+
+    \b
+    Example:
+      gad bench
+      gad bench --workload oad --head gad --kind training --lora 128
+      gad bench registry.yaml kitchen-gad --json
+    """
+    import torch
+
+    from gad_core.bench.measure import matmul_rate
+    from gad_core.bench.rows import KINDS, Bench, reading
+    from gad_core.features import FeatureStore
+
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    engine = Bench(device, seconds, matmul_rate(device, dtype), kinds or KINDS)
+    rows: list[Row] = []
+    if store is not None:
+        rows.append(reading(FeatureStore(store), 160, seconds))
+    for one in _workloads(file, experiment, workload, shape, lora, classes):
+        chosen = [head for head in one.heads if head in heads] if heads else list(one.heads)
+        for row in engine.rows(one, chosen):
+            rows.append(row)
+            click.echo(f"{row.head} {row.protocol} {row.implementation}: {row.rate:.1f} {row.unit}", err=True)
+    if as_json:
+        import json
+
+        click.echo(json.dumps([row.as_dict() for row in rows], indent=1))
+    else:
+        _print(rows, engine.matmul, device, threads)
+
+
+def _workloads(
+    file: Path | None, experiment: str | None, kinds: Iterable[str], shape: str, lora: int | None, classes: int
+) -> Iterator[Workload]:
+    from gad_core import registry
+    from gad_core.bench.workload import SHAPES, builtin, of_experiment
+    from gad_core.errors import RegistryError
+    from gad_core.suggestions import suggestion
+
+    if file is not None:
+        for chosen in registry.load(file).select([experiment] if experiment else []):
+            yield of_experiment(chosen)
+        return
+    if shape not in SHAPES:
+        known = ", ".join(SHAPES)
+        raise RegistryError(f"there is no shape {shape!r}", hint=suggestion(shape, list(SHAPES), f"there are {known}"))
+    for kind in kinds or ("oad", "coin"):
+        yield builtin(kind, shape, lora=lora, classes=classes)  # type: ignore[arg-type]
+
+
+def _print(rows: list[Row], matmul: float, device: torch.device, threads: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for row in rows:
+        ratio = "" if row.ratio_to_naive is None else f"{row.ratio_to_naive:.2f}×"
+        share = "" if row.fraction_of_matmul is None else f"{row.fraction_of_matmul:.2f}"
+        times = (f"{value:.2f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms))
+        words = (row.workload, row.head, row.protocol, row.implementation)
+        table.add_row(*words, f"{row.rate:,.1f}", row.unit, *times, f"{row.peak_memory_mb:.0f}", ratio, share)
+    console.print(table)
+    console.print(f"{device.type}, {threads} threads, matrix multiply {matmul / 1e9:,.0f} GFLOP/s", highlight=False)
