@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,9 @@ from gad_core.experiment import Experiment
 from gad_core.registry import rebuild
 from gad_core.registry.source import value_of
 from gad_core.results import load_results
-from gad_core.values import Clip, LabelSpace, Predictions, Query, Sample
+from gad_core.streaming import Mode, Stream, open_stream
+from gad_core.values import Band, Clip, LabelSpace, Predictions, Query, Sample
+from gad_core.windows import WindowOptions
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,38 @@ class Loaded:
 
     def predict(self, samples: Sequence[Sample], features: Features, *, batch: int = 16) -> Predictions:
         """The answers to every query of some samples. Raises `FeatureError` when the features have another shape."""
+        self.require_shape(features)
+        accelerator = Accelerator(cpu=self.device.type == "cpu")
+        return predict_samples(self.model, samples, features, accelerator=accelerator, batch=batch).predictions
+
+    def require_shape(self, features: Features) -> None:
+        """Raises `FeatureError` when features have another shape than those the model was trained on."""
         if (features.tokens, features.width) != (self.tokens, self.width):
             raise FeatureError(
                 f"{features.tokens} tokens a frame of width {features.width}, the model was trained on "
                 f"{self.tokens} of width {self.width}",
                 hint="use features of the same extractor",
             )
-        accelerator = Accelerator(cpu=self.device.type == "cpu")
-        return predict_samples(self.model, samples, features, accelerator=accelerator, batch=batch).predictions
+
+    def stream(
+        self, mode: Mode = "cached", *, streams: int = 1, frames: int | None = None, asks: str | None = None
+    ) -> Stream:
+        """Answers while frames come in: `with loaded.stream() as stream: scores = stream.push(features)`.
+
+        `frames` are what an answer sees, as many as a window of the dataset unless given. Raises `RegistryError` where
+        the dataset has no windows, and where the head cannot be cached.
+        """
+        return open_stream(self.model, mode, self._band(frames), tokens=self.tokens, streams=streams, asks=asks)
+
+    def _band(self, frames: int | None) -> Band:
+        dataset = self.experiment.dataset
+        if frames is not None:
+            return Band(frames, frames)
+        if not isinstance(dataset, WindowOptions):
+            raise RegistryError(
+                f"dataset '{dataset.name}' has no windows", hint="say how many frames an answer sees: frames, --frames"
+            )
+        return dataset.windows().band
 
     def clip(self, recording: str, frames: range | np.ndarray, asks: str = "current") -> Sample:
         """One question about some frames, asked at the last of them."""
@@ -109,6 +136,13 @@ def evaluate(path: Path, split: str, options: Sequence[str], *, batch: int = 32)
     return corpus.protocol, corpus.score(predictions)
 
 
+def require_recordings(features: Features, recordings: Sequence[str]) -> None:
+    """Raises `FeatureError` when the features lack one of the recordings."""
+    unknown = [recording for recording in recordings if recording not in features.lengths]
+    if unknown:
+        raise FeatureError(f"no recording {', '.join(map(repr, unknown[:3]))}", hint="see `gad features info`")
+
+
 def clip_samples(
     loaded: Loaded,
     features: Features,
@@ -123,9 +157,7 @@ def clip_samples(
     if asked not in loaded.model.assembler.prompts:
         trained = ", ".join(loaded.model.assembler.prompts)
         raise CheckpointError(f"the model was not trained to answer {asked!r}", hint=f"it answers {trained}")
-    unknown = [recording for recording in recordings if recording not in features.lengths]
-    if unknown:
-        raise FeatureError(f"no recording {', '.join(map(repr, unknown[:3]))}", hint="see `gad features info`")
+    require_recordings(features, recordings)
     samples = []
     for recording in recordings or sorted(features.lengths):
         length = features.lengths[recording]
@@ -137,6 +169,32 @@ def clip_samples(
         spans = [(first, stop)] if window is None else [(max(0, t - window), t) for t in range(first + 1, stop + 1)]
         samples += [loaded.clip(recording, range(*span), asked) for span in spans]
     return samples
+
+
+def streamed(
+    loaded: Loaded,
+    features: Features,
+    recordings: Sequence[str],
+    mode: Mode,
+    frames: int | None,
+    latencies: list[float],
+) -> Iterator[str]:
+    """Lines of CSV, a header first: recording, seconds of the frame, label, score; each as soon as it is known.
+
+    The seconds each answer took are appended to `latencies`.
+    """
+    yield "recording,time,label,score"
+    asked = next(iter(loaded.model.assembler.prompts))
+    labels = loaded.spaces[asked].labels
+    with loaded.stream(mode, frames=frames, asks=asked) as stream:
+        for recording in recordings or sorted(features.lengths):
+            stream.restart()
+            for frame in range(features.lengths[recording]):
+                started = time.perf_counter()
+                scores = stream.push(features.read(recording, range(frame, frame + 1)))[0, : len(labels)].cpu()
+                latencies.append(time.perf_counter() - started)
+                best = int(scores.argmax())
+                yield f"{_quoted(recording)},{frame / features.fps:.3f},{_quoted(labels[best])},{scores[best]:.4f}"
 
 
 def answers(loaded: Loaded, features: Features, samples: Sequence[Sample], top: int) -> Iterator[str]:

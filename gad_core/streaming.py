@@ -76,8 +76,9 @@ class Stream(ABC):
     @torch.no_grad()
     def push(self, features: np.ndarray | Tensor) -> Tensor:
         """The scores (streams, C) at the next frame; `features` is (streams, K, D), or (K, D) or (D,) of one stream."""
-        given = torch.as_tensor(features, device=self.device).reshape(self.streams * self.tokens, -1)
-        frames = self.model.connector(given).view(self.streams, self.tokens, -1)
+        given = features if isinstance(features, Tensor) else torch.from_numpy(np.array(features))
+        rows = given.to(self.device).reshape(self.streams * self.tokens, -1)
+        frames = self.model.connector(rows).view(self.streams, self.tokens, -1)
         self.seen += 1
         return self._answer(frames).float()
 

@@ -155,3 +155,25 @@ def test_score_reads_predictions_of_any_system(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["segment_f1/0.10/micro"] == 100
     assert score_file(path)["frame_accuracy"] == 100
+
+
+def test_a_stream_answers_as_the_protocols_do(tmp_path: Path) -> None:
+    project = Project(tmp_path).ready(dataset="mode: stream, long: 4, short: 2")
+    assert project.gad("run", "registry.yaml", "discriminative").exit_code == 0
+    loaded = gad_core.load(tmp_path / "runs" / "discriminative" / "0")
+    store = FeatureStore(tmp_path / "mine.lmdb")
+    for mode, protocol in (("window", "window"), ("cached", "stream")):
+        result = project.gad("stream", "runs/discriminative/0", "mine.lmdb", "--mode", mode)
+        assert result.exit_code == 0 and "(p95)" in result.output
+        rows = list(csv.DictReader(io.StringIO(result.stdout)))
+        assert len([row for row in rows if row["recording"] in store.lengths]) == sum(store.lengths.values())
+        dataset = loaded.experiment.dataset.model_copy(update={"protocol": protocol})
+        corpus = dataset.open()  # type: ignore[attr-defined]
+        assert corpus.protocol == protocol
+        offline = loaded.predict(corpus.samples("test"), store)
+        answered = {(row["recording"], row["time"]): row for row in rows}
+        for recording, frame, scores in zip(offline.recordings, offline.frames, offline.scores, strict=True):
+            row = answered[recording, f"{frame / store.fps:.3f}"]
+            assert float(row["score"]) == pytest.approx(float(scores.max()), abs=2e-4)
+    message = project.refused("stream", "runs/discriminative/0", "mine.lmdb", "nobody")
+    assert "no recording 'nobody'" in message

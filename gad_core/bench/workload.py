@@ -86,13 +86,25 @@ class Workload:
     training: Corpus | None = None
 
 
-def builtin(kind: Literal["oad", "coin"], shape: str, *, lora: int | None = None, classes: int = 22) -> Workload:
+@dataclass(frozen=True)
+class Sizes:
+    """What of the built-in shapes can be changed; None leaves a size as the paper has it."""
+
+    classes: int = 22
+    frames: int | None = None
+    tokens: int | None = None
+    layers: int | None = None
+    lora: int | None = None
+
+
+def builtin(kind: Literal["oad", "coin"], shape: str, sizes: Sizes = Sizes()) -> Workload:
     """The paper's shapes: `oad` has 128 + 20 frames of width 1536 (128 + 32 in training), `coin` 60 frames of 10 tokens
     of width 1024."""
-    backbone = SHAPES[shape]
-    if lora:
-        backbone = backbone.model_copy(update={"lora": Lora(rank=lora, alpha=2 * lora)})
-    corpus = _stream(classes) if kind == "oad" else _clips(classes)
+    changes: dict[str, object] = {"layers": sizes.layers} if sizes.layers else {}
+    if sizes.lora:
+        changes["lora"] = Lora(rank=sizes.lora, alpha=2 * sizes.lora)
+    backbone = SHAPES[shape].model_copy(update=changes)
+    corpus = _stream(sizes) if kind == "oad" else _clips(sizes)
     training = with_windows(corpus, short=32, stride=32) if kind == "oad" else None
 
     def model(head: str) -> ActionModel:
@@ -118,17 +130,19 @@ def labels(classes: int) -> LabelSpace:
     return LabelSpace("action", ("background", *names), background=0)
 
 
-def _stream(classes: int) -> StreamCorpus:
+def _stream(sizes: Sizes) -> StreamCorpus:
     lengths = {"train-0": 3600, "train-1": 3600, "test-0": 3600}
     draw = np.random.default_rng(0)
-    frames = {name: draw.integers(0, classes, length // 12).repeat(12) for name, length in lengths.items()}
+    frames = {name: draw.integers(0, sizes.classes, length // 12).repeat(12) for name, length in lengths.items()}
     recordings = {
         split: [FrameLabels(name, found) for name, found in frames.items() if name.startswith(split)]
         for split in ("train", "test")
     }
-    features = GeneratedFeatures(lengths, width=1536, fps=4.0)
-    windows = Windows(long=128, short=20, stride=20, protocol="window", queries="last")
-    return StreamCorpus(actions=labels(classes), goals=None, features=features, recordings=recordings, windows=windows)
+    features = GeneratedFeatures(lengths, tokens=sizes.tokens or 1, width=1536, fps=4.0)
+    windows = Windows(long=(sizes.frames or 148) - 20, short=20, stride=20, protocol="window", queries="last")
+    return StreamCorpus(
+        actions=labels(sizes.classes), goals=None, features=features, recordings=recordings, windows=windows
+    )
 
 
 def with_windows(corpus: Corpus, **changes: str | int) -> Corpus:
@@ -142,18 +156,18 @@ def with_windows(corpus: Corpus, **changes: str | int) -> Corpus:
     return other
 
 
-def _clips(classes: int) -> ClipCorpus:
-    draw = np.random.default_rng(0)
-    lengths = {f"{split}-{number}": 600 for split in ("train", "test") for number in range(40)}
+def _clips(sizes: Sizes) -> ClipCorpus:
+    draw, frames = np.random.default_rng(0), sizes.frames or 60
+    lengths = {f"{split}-{number}": 10 * frames for split in ("train", "test") for number in range(40)}
     segments = {
         split: [
-            Segment(name, range(60 * n, 60 * n + 60), int(draw.integers(1, classes)))
+            Segment(name, range(frames * n, frames * (n + 1)), int(draw.integers(1, sizes.classes)))
             for name in lengths if name.startswith(split) for n in range(10)
         ]
         for split in ("train", "test")
     }  # fmt: skip
-    features = GeneratedFeatures(lengths, tokens=10, width=1024, fps=2.0)
-    return ClipCorpus(actions=labels(classes), goals=None, features=features, segments=segments)
+    features = GeneratedFeatures(lengths, tokens=sizes.tokens or 10, width=1024, fps=2.0)
+    return ClipCorpus(actions=labels(sizes.classes), goals=None, features=features, segments=segments)
 
 
 class Prepared(Dataset):

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from gad_core.bench.rows import Row
-    from gad_core.bench.workload import Workload
-
-COLUMNS = ("workload", "head", "protocol", "implementation", "rate", "unit", "p50 ms", "p95 ms", "p99 ms", "peak MB",
-           "ratio to naive", "fraction of matmul")  # fmt: skip
+    from gad_core.bench.workload import Sizes, Workload
 
 
 @click.command()
@@ -27,6 +24,9 @@ COLUMNS = ("workload", "head", "protocol", "implementation", "rate", "unit", "p5
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(["evaluation", "stream", "training"]))
 @click.option("--lora", type=int, help="Rank of the adapters of the built-in shapes; all weights train without it.")
 @click.option("--classes", default=22, show_default=True, help="Classes of the built-in shapes.")
+@click.option("--frames", type=int, help="Frames of a window or clip of the built-in shapes.")
+@click.option("--tokens", type=int, help="Tokens a frame of the built-in shapes.")
+@click.option("--layers", type=int, help="Layers of the built-in shapes.")
 @click.option("--store", type=click.Path(path_type=Path), help="Also measure how fast this feature store is read.")
 @click.option("--threads", default=1, show_default=True, help="CPU threads.")
 @click.option("--seconds", default=5.0, show_default=True, help="Time for each row.")
@@ -40,6 +40,9 @@ def bench(
     kinds: tuple[str, ...],
     lora: int | None,
     classes: int,
+    frames: int | None,
+    tokens: int | None,
+    layers: int | None,
     store: Path | None,
     threads: int,
     seconds: float,
@@ -61,6 +64,7 @@ def bench(
 
     from gad_core.bench.measure import matmul_rate
     from gad_core.bench.rows import KINDS, Bench, reading
+    from gad_core.bench.workload import Sizes
     from gad_core.features import FeatureStore
 
     torch.set_num_threads(threads)
@@ -70,7 +74,8 @@ def bench(
     rows: list[Row] = []
     if store is not None:
         rows.append(reading(FeatureStore(store), 160, seconds))
-    for one in _workloads(file, experiment, workload, shape, lora, classes):
+        click.echo(f"reading: {rows[-1].rate:,.0f} {rows[-1].unit}", err=True)
+    for one in _workloads(file, experiment, workload, shape, Sizes(classes, frames, tokens, layers, lora)):
         chosen = [head for head in one.heads if head in heads] if heads else list(one.heads)
         for row in engine.rows(one, chosen):
             rows.append(row)
@@ -84,7 +89,7 @@ def bench(
 
 
 def _workloads(
-    file: Path | None, experiment: str | None, kinds: Iterable[str], shape: str, lora: int | None, classes: int
+    file: Path | None, experiment: str | None, kinds: Iterable[str], shape: str, sizes: Sizes
 ) -> Iterator[Workload]:
     from gad_core import registry
     from gad_core.bench.workload import SHAPES, builtin, of_experiment
@@ -99,7 +104,7 @@ def _workloads(
         known = ", ".join(SHAPES)
         raise RegistryError(f"there is no shape {shape!r}", hint=suggestion(shape, list(SHAPES), f"there are {known}"))
     for kind in kinds or ("oad", "coin"):
-        yield builtin(kind, shape, lora=lora, classes=classes)  # type: ignore[arg-type]
+        yield builtin(kind, shape, sizes)  # type: ignore[arg-type]
 
 
 def _print(rows: list[Row], matmul: float, device: torch.device, threads: int) -> None:
@@ -107,12 +112,16 @@ def _print(rows: list[Row], matmul: float, device: torch.device, threads: int) -
     from rich.table import Table
 
     console = Console()
-    table = Table(*COLUMNS, box=None, pad_edge=False)
+    table = Table(
+        "what", "by", "rate", "p50 / p95 / p99 ms", "peak MB", "× naive", "of matmul", box=None, pad_edge=False
+    )
     for row in rows:
-        ratio = "" if row.ratio_to_naive is None else f"{row.ratio_to_naive:.2f}×"
+        ratio = "" if row.ratio_to_naive is None else f"{row.ratio_to_naive:.2f}"
         share = "" if row.fraction_of_matmul is None else f"{row.fraction_of_matmul:.2f}"
-        times = (f"{value:.2f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms))
-        words = (row.workload, row.head, row.protocol, row.implementation)
-        table.add_row(*words, f"{row.rate:,.1f}", row.unit, *times, f"{row.peak_memory_mb:.0f}", ratio, share)
+        times = " / ".join(f"{value:.3g}" for value in (row.p50_ms, row.p95_ms, row.p99_ms))
+        what = f"{row.workload} {row.head}: {row.protocol}"
+        table.add_row(
+            what, row.implementation, f"{row.rate:,.1f} {row.unit}", times, f"{row.peak_memory_mb:.0f}", ratio, share
+        )
     console.print(table)
     console.print(f"{device.type}, {threads} threads, matrix multiply {matmul / 1e9:,.0f} GFLOP/s", highlight=False)

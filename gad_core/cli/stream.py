@@ -1,0 +1,52 @@
+"""`gad stream`: a trained model on recordings as if they were live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from gad_core.streaming import Mode
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@click.argument("features", type=PATH)
+@click.argument("recordings", nargs=-1)
+@click.option("--mode", type=click.Choice(["cached", "window"]), default="cached", show_default=True)
+@click.option("--frames", type=int, help="Frames an answer sees; those of the dataset's windows unless given.")
+@click.option("--device", help="cpu, cuda, …")
+def stream(
+    run: Path, features: Path, recordings: tuple[str, ...], mode: Mode, frames: int | None, device: str | None
+) -> None:
+    """Answer at every frame of the RECORDINGS of a store of FEATURES (all if none is named) with a finished RUN.
+
+    Prints CSV, a line as soon as a frame is answered, and at the end, on stderr, how long an answer took. Mode `window`
+    looks at a window for every frame and gives the scores of the protocol `window`; mode `cached` keeps keys and values
+    and gives those of the protocol `stream`.
+
+    \b
+    Example:
+      gad stream runs/my-gad/0 data/mine.lmdb kitchen_07
+      gad stream runs/my-gad/0 data/mine.lmdb --mode window > answers.csv
+    """
+    import numpy as np
+
+    from gad_core.features import FeatureStore
+    from gad_core.loading import load, require_recordings, streamed
+
+    loaded, store = load(run, device=device), FeatureStore(features)
+    loaded.require_shape(store)
+    require_recordings(store, recordings)
+    latencies: list[float] = []
+    for line in streamed(loaded, store, recordings, mode, frames, latencies):
+        click.echo(line)
+    p50, p95, p99 = 1e3 * np.percentile(latencies, (50, 95, 99))
+    rate = len(latencies) / sum(latencies)
+    click.echo(
+        f"{rate:.0f} frames/s; an answer took {p50:.1f} ms (p50), {p95:.1f} ms (p95), {p99:.1f} ms (p99)", err=True
+    )
