@@ -100,16 +100,21 @@ def test_steps_are_timed_in_turns() -> None:
     assert matmul_rate(CPU, torch.float32) > 1e8
 
 
-def test_the_command_prints_rows(narrow: None, tmp_path: Path) -> None:
-    command = ["bench", "--workload", "oad", "--seconds", "0.01", "--json"]
-    result = CliRunner(mix_stderr=False).invoke(main, command) if _mixes() else CliRunner().invoke(main, command)
+@pytest.mark.parametrize("kind", ["evaluation", "stream", "training"])
+def test_the_command_prints_rows(narrow: None, kind: str) -> None:
+    command = ["bench", "--workload", "oad", "--head", "gad", "--kind", kind, "--seconds", "0.01", "--json"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)
     assert all(row.keys() == KEYS for row in rows)
-    found = {(row["head"], row["protocol"], row["implementation"]) for row in rows}
-    for head in ("discriminative", "gad", "generative"):
-        assert {(head, "window", "naive"), (head, "window", "gad"), (head, "dense", "gad")} <= found
-    assert {("gad", "cached stream × 1", "gad"), ("gad", "dense training, text at every 8th", "gad")} <= found
-    assert all(row["ratio_to_naive"] == 1 for row in rows if row["implementation"] == "naive")
+    protocols = {
+        "evaluation": ["window", "window", "dense"],
+        "stream": ["window", "window stream × 1", "cached stream × 1", "cached stream × 16"],
+        "training": ["training", "training", "dense training", "dense training, text at every 8th"],
+    }
+    assert [row["protocol"] for row in rows] == protocols[kind]
+    assert [row["implementation"] for row in rows] == ["naive"] + ["gad"] * (len(rows) - 1)
+    assert rows[0]["ratio_to_naive"] == 1 and all(row["rate"] > 0 and row["peak_memory_mb"] > 10 for row in rows)
 
 
 def test_an_experiment_and_a_store_are_measured(tmp_path: Path) -> None:
@@ -122,9 +127,3 @@ def test_an_experiment_and_a_store_are_measured(tmp_path: Path) -> None:
     for told in ("reading: ", "gad cached stream × 16 gad: ", "gad dense training gad: ", "matrix multiply"):
         assert told in result.output
     assert "no experiment" in project.refused("bench", "registry.yaml", "gadd")
-
-
-def _mixes() -> bool:
-    import inspect
-
-    return "mix_stderr" in inspect.signature(CliRunner).parameters

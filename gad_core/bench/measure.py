@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gad_core.machine import peak_memory_mb, reset_peak_memory
 
+PEAK_RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 Step = Callable[[], int]
 """Does some work and says how many units it was."""
 
@@ -56,12 +58,27 @@ def in_turns(steps: Sequence[Step], seconds: float) -> list[Timing]:
 
 def _warmed(step: Step) -> Timing:
     reset_peak_memory()
+    _forget_resident_peak()
     with FlopCounterMode(display=False) as counter:
         units = step()
     _finished()
     step()
     _finished()
-    return Timing(counter.get_total_flops() / units, peak_memory_mb())
+    return Timing(counter.get_total_flops() / units, _resident_peak_mb() or peak_memory_mb())
+
+
+def _forget_resident_peak() -> None:
+    """Lets Linux count the peak of this process's memory anew."""
+    if PEAK_RESET.exists() and not torch.cuda.is_available():
+        PEAK_RESET.write_text("5")
+
+
+def _resident_peak_mb() -> float | None:
+    """The peak since it was reset, or None where the system does not tell."""
+    if not STATUS.exists() or torch.cuda.is_available():
+        return None
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 2**10
 
 
 def _finished() -> None:

@@ -66,25 +66,23 @@ class Case:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where and how long it is measured: `seconds` for each row, `matmul` operations a second are the machine's."""
+    """Where it is measured and how long, `seconds` for each row; `matmul` operations a second are the machine's."""
 
     device: torch.device
     seconds: float
     matmul: float
-    kinds: tuple[str, ...] = KINDS
 
-    def rows(self, workload: Workload, heads: Sequence[str]) -> Iterator[Row]:
-        """The rows of a workload, head by head, as they are measured."""
-        for head in heads:
-            model = workload.model(head).to(self.device).eval()
-            if "evaluation" in self.kinds:
-                yield from self._prediction(workload, head, model, self._evaluations, "answers/s")
-            if "stream" in self.kinds and isinstance(workload.corpus, StreamCorpus):
-                yield from self._prediction(workload, head, model, self._streams, "frames/s")
-            if "training" in self.kinds:
-                model.train()
-                cases = list(self._trainings(model, workload.training or workload.corpus))
-                yield from self._measured(workload.name, head, cases, "labels/s")
+    def rows(self, workload: Workload, head: str, kind: str) -> Iterator[Row]:
+        """The rows of one head and one of `KINDS`; none where a workload of clips is asked for streams."""
+        model = workload.model(head).to(self.device).eval()
+        if kind == "evaluation":
+            yield from self._prediction(workload, head, model, self._evaluations, "answers/s")
+        elif kind == "stream" and isinstance(workload.corpus, StreamCorpus):
+            yield from self._prediction(workload, head, model, self._streams, "frames/s")
+        elif kind == "training":
+            model.train()
+            cases = list(self._trainings(model, workload.training or workload.corpus))
+            yield from self._measured(workload.name, head, cases, "labels/s")
 
     def _prediction(
         self,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from gad_core.errors import GadError
 
 if TYPE_CHECKING:
     import torch
@@ -63,21 +65,30 @@ def bench(
     import torch
 
     from gad_core.bench.measure import matmul_rate
-    from gad_core.bench.rows import KINDS, Bench, reading
+    from gad_core.bench.rows import KINDS, Bench, Row, reading
     from gad_core.bench.workload import Sizes
     from gad_core.features import FeatureStore
 
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    engine = Bench(device, seconds, matmul_rate(device, dtype), kinds or KINDS)
+    matmul = matmul_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     rows: list[Row] = []
     if store is not None:
         rows.append(reading(FeatureStore(store), 160, seconds))
         click.echo(f"reading: {rows[-1].rate:,.0f} {rows[-1].unit}", err=True)
-    for one in _workloads(file, experiment, workload, shape, Sizes(classes, frames, tokens, layers, lora)):
-        chosen = [head for head in one.heads if head in heads] if heads else list(one.heads)
-        for row in engine.rows(one, chosen):
+    works = list(_workloads(file, experiment, workload, shape, Sizes(classes, frames, tokens, layers, lora)))
+    parts = [
+        (one, head, kind)
+        for one in works
+        for head in one.heads if not heads or head in heads
+        for kind in kinds or KINDS
+    ]  # fmt: skip
+    for one, head, kind in parts:
+        if len(parts) == 1:
+            found = list(Bench(device, seconds, matmul).rows(one, head, kind))
+        else:
+            found = [Row(**row) for row in _alone(one.name, head, kind, file is not None)]
+        for row in found:
             rows.append(row)
             click.echo(f"{row.head} {row.protocol} {row.implementation}: {row.rate:.1f} {row.unit}", err=True)
     if as_json:
@@ -85,7 +96,28 @@ def bench(
 
         click.echo(json.dumps([row.as_dict() for row in rows], indent=1))
     else:
-        _print(rows, engine.matmul, device, threads)
+        _print(rows, matmul, device, threads)
+
+
+def _alone(name: str, head: str, kind: str, of_registry: bool) -> list[dict[str, Any]]:
+    """The rows of one part, measured in a process of its own: what ran before leaves no warm memory behind."""
+    import json
+    import subprocess
+    import sys
+
+    context = click.get_current_context()
+    given = {**context.params, "workload": () if of_registry else (name,), "heads": (head,), "kinds": (kind,)}
+    given |= {"experiment": name if of_registry else None, "store": None, "as_json": True}
+    words = [sys.executable, "-m", "gad_core.cli", "bench"]
+    for parameter in context.command.params:
+        value = given[str(parameter.name)]
+        for one in value if isinstance(value, tuple) else () if value is None or value is False else (value,):
+            option = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+            words += option if one is True else [*option, str(one)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise GadError(f"the measurement of {head}, {kind} failed: {done.stderr.strip()[-500:]}", where=name)
+    return list(json.loads(done.stdout))
 
 
 def _workloads(
