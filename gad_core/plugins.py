@@ -20,6 +20,9 @@ from gad_core.errors import PluginError
 from gad_core.hookspecs import GROUP, HOOKS
 from gad_core.suggestions import suggestion
 
+DISTRIBUTION = "gad-framework"
+"""Our own distribution; its components are offered as anybody's are."""
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -142,7 +145,7 @@ def components_of(module: ModuleType, note: Callable[[str], None]) -> list[tuple
         if caller.get_hookimpls() and not answers:  # pluggy leaves a None out
             note(f"hook {hook} returned nothing: it should return a list of components")
         for component in yielded:
-            fault = _fault(component, kind)
+            fault = fault_of(component, kind)
             if fault:
                 note(f"hook {hook} yielded {component!r}: {fault}")
             else:
@@ -154,7 +157,8 @@ def _last_line(error: Exception) -> str:
     return str(error).splitlines()[-1]
 
 
-def _fault(component: object, kind: str) -> str | None:
+def fault_of(component: object, kind: str) -> str | None:
+    """Why a component cannot be offered as one of its kind, or None."""
     contract = KINDS[kind]
     if not (isinstance(component, type) and issubclass(component, contract)):
         return f"not a subclass of {contract.__name__}"
