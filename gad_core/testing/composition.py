@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from hypothesis import assume, note
 from torch import Tensor
 
 from gad_core.action_model import ActionModel
 from gad_core.composition import compose
 from gad_core.contracts import Corpus
-from gad_core.errors import CodebookError
 from gad_core.experiment import Experiment
 from gad_core.values import Sample, Stage
 
@@ -40,16 +38,9 @@ class Composition:
 
 
 def composed(experiment: Experiment, seed: int = 0) -> Composition:
-    """The model of an experiment in training mode; the example is passed over where labels cannot be written."""
+    """The model of an experiment in training mode. Raises `CodebookError` where labels cannot be written."""
     corpus = experiment.dataset.open()
-    try:
-        model = compose(
-            experiment, spaces=corpus.spaces, prompts=corpus.prompts, width=corpus.features.width, seed=seed
-        )
-    except CodebookError as error:
-        note(f"the vocabulary cannot write the labels: {error}")
-        assume(False)
-        raise
+    model = compose(experiment, spaces=corpus.spaces, prompts=corpus.prompts, width=corpus.features.width, seed=seed)
     return Composition(experiment, corpus, model)
 
 

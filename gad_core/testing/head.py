@@ -81,7 +81,7 @@ class HeadContract(ComponentContract):
         with torch.no_grad():
             for _, weight in weights:
                 assert weight.grad is not None
-                weight -= 0.01 * weight.grad / length
+                weight.sub_(0.01 * weight.grad / length)
         assert float(torch.stack(list(composition.losses(chosen).values())).sum().detach()) < float(total.detach())
 
     @few

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import annotated_types
 from hypothesis import assume
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
 from gad_core.compatibility import compatibility
-from gad_core.contracts import AuxiliaryTask, Component, Head
+from gad_core.contracts import AuxiliaryTask, Component, Dataset, Head
 from gad_core.experiment import Experiment
 from gad_core.plugins import DISTRIBUTION, Plugins, installed
 from gad_core.registry import dump
@@ -180,30 +180,31 @@ def experiments(
 
 
 @st.composite
-def compositions(draw: st.DrawFn, **chosen: Component) -> Experiment:
+def compositions(draw: st.DrawFn, **chosen: Any) -> Experiment:
     """Experiments without a problem around the `chosen` components, by kind (`head=Mine()`). The others are gad's own,
     whatever else is installed; a dataset in memory and a tiny backbone unless chosen."""
     own = Plugins(tuple(offer for offer in installed().offers if offer.distribution == DISTRIBUTION))
-    task = chosen.get("auxiliary")
+    task: AuxiliaryTask | None = chosen.get("auxiliary")
+    dataset: Dataset = chosen.get("dataset") or draw(_memories())
 
     def one(kind: str, fits: Callable[[Any], bool] = lambda component: True) -> Any:
         return chosen[kind] if kind in chosen else draw(of_kind(kind, {}, own).filter(fits))
 
-    def has_use(head: Head) -> bool:
-        return (head.speaks or "labels" not in chosen) and (task is None or _has_place(head, cast(AuxiliaryTask, task)))
+    def uses_all(head: Head) -> bool:
+        return (head.speaks or "labels" not in chosen) and (task is None or _has_place(head, task))
 
-    head = one("head", has_use)
-    dataset = chosen.get("dataset") or draw(_memories())
-    tasks = of_kind("auxiliary", {}, own).filter(
-        lambda one: _has_place(head, one) and one.needs() <= dataset.relations()
-    )
+    def supplied(task: AuxiliaryTask) -> bool:
+        return _has_place(head, task) and task.needs() <= dataset.relations()
+
+    head: Head = one("head", uses_all)
+    tasks = st.lists(of_kind("auxiliary", {}, own).filter(supplied), max_size=2, unique_by=lambda one: one.name)
     experiment = Experiment(
         name="drawn",
         dataset=dataset,
         backbone=chosen.get("backbone") or Tiny(),
         head=head,
         labels=one("labels") if head.speaks else None,
-        auxiliary=(task,) if task else tuple(draw(st.lists(tasks, max_size=2, unique_by=lambda one: one.name))),
+        auxiliary=(task,) if task else tuple(draw(tasks)),
         training=Training(epochs=1, batch=4),
     )
     assume(not compatibility(experiment))
