@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gad_core.testing.corpus import Memory as Memory
     from gad_core.testing.dataset import DatasetContract as DatasetContract
     from gad_core.testing.features import GeneratedFeatures as GeneratedFeatures
+    from gad_core.testing.features import write_store as write_store
     from gad_core.testing.head import HeadContract as HeadContract
     from gad_core.testing.label_tokenizer import LabelTokenizerContract as LabelTokenizerContract
     from gad_core.testing.strategies import codebooks as codebooks
@@ -45,6 +46,7 @@ HOMES = {
     "Memory": "corpus",
     "Tiny": "tiny",
     "WordTokenizer": "tiny",
+    "write_store": "features",
     **dict.fromkeys(("codebooks", "experiments", "label_spaces", "layouts", "registries", "samples"), "strategies"),
 }
 """The module of each public name."""

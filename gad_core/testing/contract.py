@@ -28,11 +28,11 @@ HEAVY = ("torch", "transformers", "peft", "accelerate", "matplotlib", "sklearn")
 """What listing, checking and opening data must not load."""
 
 few = settings(
-    max_examples=max(5, settings().max_examples // 5),
+    max_examples=max(5, settings().max_examples // 6),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.differing_executors],
 )
-"""A fifth of the examples of the profile that is loaded: each one makes a model."""
+"""A sixth of the examples of the profile that is loaded: each one makes a model."""
 
 
 class ComponentContract:
