@@ -34,6 +34,11 @@ class FreshEnvironment:
             shutil.copy(PROJECT / name, source)
         self.install(source)
 
+    def copy(self, package: Path) -> Path:
+        """A copy of a package, so that building it leaves nothing beside its sources."""
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*")
+        return Path(shutil.copytree(package, self.root / package.name, ignore=ignored))
+
     def install(self, package: Path) -> None:
         """Builds the wheel of a package and installs it."""
         wheels = self.root / "wheels" / package.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from gad_core.plugins import Offer, Plugins
 from gad_core.registry.schema import SECTIONS, File
@@ -41,7 +42,7 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
     definitions["training"] = _model(Training, definitions)
     file["properties"]["training"]["additionalProperties"] = {"$ref": "#/$defs/training"}
     definitions.pop("Entry", None)
-    return {"$schema": DIALECT, "title": "gad registry", **_described(file), "$defs": definitions}
+    return {**file, "$schema": DIALECT, "title": "gad registry", "$defs": definitions}
 
 
 def _entry(plugins: Plugins, offer: Offer, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -56,13 +57,25 @@ def _model(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any
     schema = model.model_json_schema(ref_template=f"#/$defs/{model.__module__}.{{model}}")
     for name, inner in schema.pop("$defs", {}).items():
         definitions[f"{model.__module__}.{name}"] = inner
+    return _as_lenient_as_its_validators(model, schema)
+
+
+def _as_lenient_as_its_validators(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema must not refuse what the model takes: an option that a validator sees before its type is checked may be
+    of any type, and none is required where a validator sees all of them first."""
+    decorators = model.__pydantic_decorators__
+    for validator in decorators.field_validators.values():
+        if validator.info.mode != "after" and validator.info.json_schema_input_type is PydanticUndefined:
+            seen = model.model_fields if "*" in validator.info.fields else validator.info.fields
+            for field in seen:
+                name = model.model_fields[field].alias or field
+                told = schema["properties"][name]
+                schema["properties"][name] = {key: told[key] for key in ("title", "description") if key in told}
+    if any(validator.info.mode == "before" for validator in decorators.model_validators.values()):
+        schema.pop("required", None)
     return schema
 
 
 def _pointer(name: str) -> str:
     """A name as a part of a JSON pointer in a URI."""
     return name.replace("~", "~0").replace("/", "~1").replace(" ", "%20").replace(":", "%3A")
-
-
-def _described(file: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in file.items() if key != "title"}

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import annotated_types
 from hypothesis import assume
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from gad_core.compatibility import compatibility
@@ -99,7 +100,16 @@ def components(component: type[Component]) -> st.SearchStrategy[Any]:
         if (values := option_values(entry)) is not None
     }
     required = {name: drawn.pop(name) for name in list(drawn) if _field(component, name).is_required()}
-    return st.fixed_dictionaries(required, optional=drawn).map(component.model_validate)
+    made = st.fixed_dictionaries(required, optional=drawn).map(lambda options: _made(component, options))
+    return made.filter(lambda instance: instance is not None)
+
+
+def _made(component: type[Component], options: dict[str, Any]) -> Component | None:
+    """The component of some options, or None where it refuses their combination."""
+    try:
+        return component.model_validate(options)
+    except ValidationError:
+        return None
 
 
 def _field(component: type[Component], name: str) -> FieldInfo:
