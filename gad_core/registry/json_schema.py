@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PydanticUserError
 from pydantic_core import PydanticUndefined
 
 from gad_core.plugins import Offer, Plugins
@@ -54,7 +55,10 @@ def _entry(plugins: Plugins, offer: Offer, definitions: dict[str, Any]) -> dict[
 
 def _model(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema of a model; the models inside it go to the definitions, under names of their own."""
-    schema = model.model_json_schema(ref_template=f"#/$defs/{model.__module__}.{{model}}")
+    try:
+        schema = model.model_json_schema(ref_template=f"#/$defs/{model.__module__}.{{model}}")
+    except PydanticUserError:  # a guest's option of a type that JSON Schema has no word for
+        return {"type": "object", "properties": {}, "description": inspect.cleandoc(model.__doc__ or "")}
     for name, inner in schema.pop("$defs", {}).items():
         definitions[f"{model.__module__}.{name}"] = inner
     return _as_lenient_as_its_validators(model, schema)
