@@ -18,7 +18,7 @@ from gad_core.cli import main
 from gad_core.contracts import KINDS, PLUGIN_API
 from gad_core.errors import PluginError, RegistryError
 from gad_core.hookspecs import HOOKS
-from gad_core.language import LanguageModel, Writer
+from gad_core.language import LanguageModel
 from gad_core.plugins import Broken, Plugins, discover
 from gad_core.registry.json_schema import json_schema
 from gad_core.values import Clip, Codebook, LabelRef, LabelSpace, Predictions, Prompt, Query, Sample, Scale, Slot, Stage
@@ -205,7 +205,7 @@ def promises() -> list[str]:
     """Hooks, contracts with their signatures, and the fields of the values that guests make and read."""
     lines = [f"{hook}{plain(getattr(hookspecs, hook))}" for hook in HOOKS.values()]
     served = (*KINDS.values(), contracts.Corpus, contracts.Features, contracts.TextTokenizer)
-    for one in (*served, modules.Transformer, modules.HeadModule, LanguageModel, Writer):
+    for one in (*served, modules.Transformer, modules.HeadModule, LanguageModel):
         lines += [f"{one.__name__}.{name}: {kind}" for name, kind in public_fields(one)]
         methods = {name: method for name, method in vars(one).items() if inspect.isfunction(method) and name[0] != "_"}
         for name, method in methods.items():
