@@ -129,6 +129,10 @@ class TestKitchenDense(DatasetContract):
     component = Kitchen(train=3, test=2, width=4, mode="stream", long=4, short=3, queries="dense", protocol="dense")
 
 
+class TestKitchenBanded(DatasetContract):
+    component = Kitchen(train=3, test=2, width=4, mode="stream", long=4, short=3, queries="banded", protocol="stream")
+
+
 class TestSegmentsClips(DatasetContract):
     @staticmethod
     def component(folder: Path) -> object:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gad_core.contracts import Backbone, TextTokenizer
+from gad_core.errors import BackboneError
 from gad_core.modules import Transformer
 from gad_core.testing.composition import check_works
 from gad_core.testing.contract import ComponentContract, few
@@ -137,6 +138,24 @@ class BackboneContract(ComponentContract):
             parts.append(model(embeddings[:, start:stop], part, positions[:, start:stop], cache))
         self.same(torch.cat(parts, dim=1), model(embeddings, mask, positions))
 
+    def test_a_ring_is_a_cache(self, model: Transformer) -> None:
+        """Keys and values at places that are told are what they are in a row; a backbone without a ring says so."""
+        try:
+            ring = model.make_ring(LENGTH + 2)
+        except BackboneError:
+            return
+        embeddings, _ = inputs(model)
+        causal, positions = tree()
+        places = (3 * torch.arange(LENGTH) + 1) % (LENGTH + 2)
+        mask = torch.zeros(2, 1, LENGTH, LENGTH + 2, dtype=torch.bool)
+        mask[..., places] = causal
+        parts = []
+        for start, stop in [(0, 4), (4, 5), (5, LENGTH)]:
+            ring.at(places[start:stop])
+            part = mask[:, :, start:stop]
+            parts.append(model(embeddings[:, start:stop], part, positions[:, start:stop], ring))
+        self.same(torch.cat(parts, dim=1), model(embeddings, causal, positions))
+
     # ----------------------------------------------------------------------------------------------------- weights
 
     def test_equal_seeds_are_equal(self, made: Backbone, text: TextTokenizer, model: Transformer) -> None:
@@ -160,6 +179,19 @@ class BackboneContract(ComponentContract):
         self.same(model.eval()(embeddings, None, positions), states)
         self.same(model.logits(states[0]), logits)
 
+    def test_merging_is_for_a_while(self, made: Backbone, text: TextTokenizer) -> None:
+        """Folded into the weights or not, adapters do the same; afterwards every weight is bit-equal to before."""
+        model = made.build(text, 0)
+        model.adapt(lm_head=True)
+        model.eval()
+        stir(model)
+        before = {name: weight.clone() for name, weight in model.state_dict().items()}
+        embeddings, positions = inputs(model)
+        states = model(embeddings, None, positions)
+        with model.merged():
+            self.same(model(embeddings, None, positions), states)
+        assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
     @pytest.mark.parametrize("lm_head", [False, True])
     def test_all_that_is_trainable_is_used(self, made: Backbone, text: TextTokenizer, lm_head: bool) -> None:
         """A loss over states, and over logits where they are used, reaches every trainable weight and no other."""
@@ -168,10 +200,7 @@ class BackboneContract(ComponentContract):
         model.eval()
         trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         assert trained
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():  # an adapter whose second half is zero has no gradient in its first
-            for weight in trained.values():
-                weight.add_(0.02 * torch.randn(weight.shape, generator=generator).to(weight.dtype))
+        stir(model)
         states = model(model.embed(ids(model)), None, torch.arange(LENGTH).expand(2, LENGTH))
         loss = states.float().cos().sum() + (model.logits(states[0]).float().cos().sum() if lm_head else 0.0)
         loss.backward()
@@ -192,6 +221,15 @@ def ids(model: Transformer) -> Tensor:
 def inputs(model: Transformer) -> tuple[Tensor, Tensor]:
     """Embeddings (2, LENGTH, H) and plain positions (2, LENGTH)."""
     return model.embed(ids(model)).detach(), torch.arange(LENGTH).expand(2, LENGTH)
+
+
+def stir(model: Transformer) -> None:
+    """Moves every trainable weight a little: an adapter whose second half is zero has no gradient in its first."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(0.02 * torch.randn(weight.shape, generator=generator).to(weight.dtype))
 
 
 def tree() -> tuple[Tensor, Tensor]:

@@ -120,7 +120,8 @@ class DatasetContract(ComponentContract):
         for sample in every_sample(corpus):
             assert sample.asks in made.asks() and sample.queries, sample.uid
             assert all(1 <= query.at <= len(sample.clip) for query in sample.queries), sample.uid
-            assert all(np.isfinite(query.weight) and query.weight >= 0 for query in sample.queries), sample.uid
+            weights = [weight for query in sample.queries for weight in (query.weight, query.text)]
+            assert np.isfinite(weights).all() and min(weights) >= 0, sample.uid
         asked = {sample.asks for sample in corpus.samples("train")}
         assert asked == made.asks(), "an asked relation without a training sample"
 
@@ -136,8 +137,8 @@ class DatasetContract(ComponentContract):
             assert all(query.first(sample.asks) is not None for query in sample.queries), sample.uid
 
     def test_a_stream_is_asked_at_every_frame_once(self, corpus: Corpus) -> None:
-        """Under the protocols `window` and `dense` each frame of a test recording is one answer, seen from its past."""
-        if corpus.protocol not in ("window", "dense"):
+        """Where whole recordings are scored, each frame of a test recording is one answer, seen from its past."""
+        if corpus.protocol not in ("window", "dense", "stream"):
             return
         asked = Counter(
             (sample.clip.recording, int(sample.clip.frames[query.at - 1]))
@@ -194,13 +195,20 @@ def every_sample(corpus: Corpus) -> Iterator[Sample]:
 def plain(samples: Sequence[Sample]) -> list[object]:
     """Samples as values that can be compared, arrays of frames included."""
     return [
-        (one.uid, one.asks, one.clip.recording, np.asarray(one.clip.frames).tolist(), *map(_plain, one.queries))
+        (
+            one.uid,
+            one.asks,
+            one.clip.recording,
+            np.asarray(one.clip.frames).tolist(),
+            one.band,
+            *map(_plain, one.queries),
+        )
         for one in samples
     ]
 
 
 def _plain(query: Query) -> object:
-    return query.at, dict(query.relations), query.weight
+    return query.at, dict(query.relations), query.weight, query.text
 
 
 def predictions(

@@ -64,7 +64,8 @@ def queries(draw: st.DrawFn, spaces: Mapping[str, LabelSpace], *, at: int, asks:
         return st.lists(ref, min_size=1, max_size=most, unique=True).map(tuple)
 
     held = {r: refs(space, 3 if r == "past" else 1) for r, space in spaces.items() if r == asks or draw(st.booleans())}
-    return Query(at, draw(st.fixed_dictionaries(held)), draw(st.sampled_from([1.0, 0.5])))
+    weight, text = draw(st.sampled_from([1.0, 0.5])), draw(st.sampled_from([1.0, 1.0, 2.0, 0.0]))
+    return Query(at, draw(st.fixed_dictionaries(held)), weight, text)
 
 
 @st.composite
