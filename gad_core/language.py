@@ -1,10 +1,11 @@
-"""The core's service to heads: logits at given states, the generation loss, and writing.
+"""The core's service to heads: logits at given states, states of texts, the generation loss, and writing.
 
 Heads never see the transformer. Logits are only ever made for the states handed in.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,6 +63,18 @@ class LanguageModel:
         known = self.model.transformer.logits(states).float()
         rows = self.model.rows
         return known if rows is None else torch.cat([known, states.float() @ rows.float().T], dim=-1)
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """The state at the last token of each text, read on its own from the beginning, (n, H); gradients flow."""
+        text, device = self.model.assembler.text, self.batch.tokens.device
+        opening = [] if text.bos is None else [text.bos]
+        rows = [opening + text.encode(one) for one in texts]
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        width = int(lengths.max())
+        tokens = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device)
+        positions = torch.arange(width, device=device).expand_as(tokens)
+        states = self.model.transformer(self.model.embed(tokens), None, positions)
+        return states[torch.arange(len(rows), device=device), lengths - 1]
 
     def generation_loss(self, states: Tensor, *, weighted: bool) -> Tensor:
         """Mean over the queries of the mean cross-entropy over each one's supervised tokens, times `Query.text`.

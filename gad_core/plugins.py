@@ -6,7 +6,10 @@ We go through the entry points ourselves: whatever one of them does wrong is not
 from __future__ import annotations
 
 import inspect
+import sys
+import time
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -19,6 +22,13 @@ from gad_core.contracts import KINDS, PLUGIN_API, Component
 from gad_core.errors import PluginError
 from gad_core.hookspecs import GROUP, HOOKS
 from gad_core.suggestions import suggestion
+
+DISTRIBUTION = "gad-framework"
+"""Our own distribution; its components are offered as anybody's are."""
+HEAVY = ("torch", "transformers", "peft", "accelerate", "matplotlib", "sklearn")
+"""What a plugin module must not import: listing and checking would take seconds. `build()` and `open()` may."""
+SLOW = 1.0
+"""Seconds after which the import of a plugin module is called slow."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +53,22 @@ class Broken:
 
 
 @dataclass(frozen=True)
+class Slow:
+    """A plugin that works and makes every command wait, and why."""
+
+    entry_point: str
+    distribution: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Plugins:
     """All that is installed."""
 
     offers: tuple[Offer, ...]
     broken: tuple[Broken, ...] = ()
+    slow: tuple[Slow, ...] = ()
 
     def of(self, kind: str) -> list[Offer]:
         """The offers of one kind (`head`, `dataset`, …)."""
@@ -94,23 +115,49 @@ def discover(points: Iterable[EntryPoint]) -> Plugins:
     """Imports the entry points one by one and asks each for its components."""
     offers: list[Offer] = []
     broken: list[Broken] = []
+    slow: list[Slow] = []
     for point in sorted(points, key=lambda point: (_distribution(point), point.name)):
         who = (_distribution(point), point.dist.version if point.dist else "")
 
         def note(reason: str, point: EntryPoint = point, who: tuple[str, str] = who) -> None:
             broken.append(Broken(point.name, *who, " ".join(reason.split())))
 
+        before, start = loaded_heavy(), time.perf_counter()
         try:
-            module = point.load()
+            with redirect_stdout(sys.stderr):  # what a guest prints is no part of what a command prints
+                module = point.load()
         except (Exception, SystemExit) as error:  # whatever a guest's import raises is nobody else's fault
-            note(f"cannot be imported: {type(error).__name__}: {error}")
+            note(f"cannot be imported: {type(error).__name__}: {told(error)}")
             continue
+        reason = slowness(time.perf_counter() - start, loaded_heavy() - before)
+        if reason:
+            slow.append(Slow(point.name, *who, reason))
         api = getattr(module, "PLUGIN_API", PLUGIN_API)
         if api != PLUGIN_API:
             note(f"was written for plugin API {api}, this gad has {PLUGIN_API}: update the older of the two")
             continue
         offers += [Offer(kind, component.name, *who, component) for kind, component in components_of(module, note)]
-    return Plugins(tuple(dict.fromkeys(offers)), tuple(broken))
+    return Plugins(tuple(dict.fromkeys(offers)), tuple(broken), tuple(slow))
+
+
+def loaded_heavy() -> set[str]:
+    """The heavy packages that this process has imported."""
+    return {name for name in HEAVY if name in sys.modules}
+
+
+def slowness(seconds: float, heavy: set[str]) -> str:
+    """Why the import of a plugin module is slow; empty when it is not."""
+    if heavy:
+        return f"imports {', '.join(sorted(heavy))} ({seconds:.1f} s): move the import into build() or open()"
+    return f"takes {seconds:.1f} s to import" if seconds > SLOW else ""
+
+
+def told(error: BaseException) -> str:
+    """The words of an error, whatever a guest's error class does."""
+    try:
+        return str(error)
+    except Exception as fault:
+        return f"(an error that cannot be printed: {type(fault).__name__})"
 
 
 def _distribution(point: EntryPoint) -> str:
@@ -137,14 +184,18 @@ def components_of(module: ModuleType, note: Callable[[str], None]) -> list[tuple
             answers = caller()
             yielded = [component for answer in answers for component in answer]
         except (Exception, SystemExit) as error:  # a raising hook loses its own components alone
-            note(f"hook {hook} raised {type(error).__name__}: {error}")
+            note(f"hook {hook} raised {type(error).__name__}: {told(error)}")
             continue
         if caller.get_hookimpls() and not answers:  # pluggy leaves a None out
             note(f"hook {hook} returned nothing: it should return a list of components")
         for component in yielded:
-            fault = _fault(component, kind)
+            try:
+                fault = fault_of(component, kind)
+            except Exception as error:  # a guest's metaclass or property may raise
+                fault = f"looking at it raised {type(error).__name__}: {told(error)}"
             if fault:
-                note(f"hook {hook} yielded {component!r}: {fault}")
+                called = component.__qualname__ if isinstance(component, type) else f"a {type(component).__qualname__}"
+                note(f"hook {hook} yielded {called}: {fault}")
             else:
                 found.append((kind, component))
     return found
@@ -154,7 +205,8 @@ def _last_line(error: Exception) -> str:
     return str(error).splitlines()[-1]
 
 
-def _fault(component: object, kind: str) -> str | None:
+def fault_of(component: object, kind: str) -> str | None:
+    """Why a component cannot be offered as one of its kind, or None."""
     contract = KINDS[kind]
     if not (isinstance(component, type) and issubclass(component, contract)):
         return f"not a subclass of {contract.__name__}"

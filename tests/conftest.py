@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 PROJECT = Path(__file__).resolve().parents[1]
+collect_ignore = ["guests"]  # packages of their own: tests/test_guests.py installs and tests them
 RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("quick", max_examples=60, derandomize=True, **RELAXED)
 settings.register_profile("thorough", max_examples=2000, print_blob=True, **RELAXED)

@@ -16,7 +16,7 @@ from gad_heads.plugin import Discriminative, Gad, Generative
 from gad_kitchen.plugin import Kitchen
 from gad_labels.plugin import Text
 from gad_llama.plugin import Llama, LlamaTiny
-from test_product import save_tokenizer
+from small_datasets import save_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from gad_core.experiment import Experiment

@@ -23,7 +23,7 @@ from gad_llama.plugin import LlamaTiny
 from gad_oad import originals
 from gad_oad.layout import read_entry
 from gad_oad.rasterise import Action, Annotations, convert
-from test_product import save_tokenizer
+from small_datasets import save_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import gad_core.features

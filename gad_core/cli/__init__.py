@@ -10,7 +10,10 @@ import click
 from gad_core import __version__
 from gad_core.errors import GadError
 
-COMMANDS = ("run", "check", "show", "plugins", "features", "evaluate", "predict", "stream", "score", "bench")
+COMMANDS = (
+    *("run", "check", "show", "plugins", "new", "schema"),
+    *("features", "evaluate", "predict", "stream", "score", "bench"),
+)
 """Each is a command of the same name in a module of the same name."""
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name", required=False)
 def plugins(name: str | None) -> None:
-    """List installed components and broken plugins; with a NAME, the options of that component.
+    """List installed components, broken and slow plugins; with a NAME, the options of that component.
 
     \b
     Example:
@@ -45,6 +45,8 @@ def _list(found: Plugins, console: Console) -> None:
     for broken in found.broken:
         state = f"broken: {broken.reason}"
         table.add_row("?", Text(broken.entry_point), broken.distribution, broken.version, Text(state))
+    for slow in found.slow:
+        table.add_row("", Text(slow.entry_point), slow.distribution, slow.version, Text(f"slow: {slow.reason}"))
     console.print(table)
 
 

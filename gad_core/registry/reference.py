@@ -11,11 +11,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from gad_core.files import write_text
-from gad_core.plugins import Plugins, installed
+from gad_core.plugins import DISTRIBUTION, Plugins, installed
 from gad_core.registry.schema import SECTIONS, Entry, ExperimentEntry, File, SweepEntry
 from gad_core.training_options import Phase, Training
 
-DISTRIBUTION = "gad-framework"
 OPENING = """# Registry reference
 
 Made from the code by `make docs`; a test compares. `gad check FILE` checks a file against all of this in a moment.

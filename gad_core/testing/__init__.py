@@ -1,1 +1,58 @@
-"""What the tests of a component need: a tiny backbone, a word tokenizer, samples in memory."""
+"""The kit for tests of components: subclass the contract of a kind, set `component`, and inherit its properties.
+
+    from gad_core.testing import HeadContract
+    from my_plugin.plugin import MyHead
+
+
+    class TestMyHead(HeadContract):
+        component = MyHead()
+
+Strategies, a tiny backbone, a dataset in memory and features made on the fly are in the modules of this package. Names
+are imported when they are used: the kit needs pytest and Hypothesis (`pip install "gad-framework[testing]"`).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gad_core.testing.auxiliary_task import AuxiliaryTaskContract as AuxiliaryTaskContract
+    from gad_core.testing.backbone import BackboneContract as BackboneContract
+    from gad_core.testing.contract import ComponentContract as ComponentContract
+    from gad_core.testing.corpus import Memory as Memory
+    from gad_core.testing.dataset import DatasetContract as DatasetContract
+    from gad_core.testing.features import GeneratedFeatures as GeneratedFeatures
+    from gad_core.testing.features import write_store as write_store
+    from gad_core.testing.head import HeadContract as HeadContract
+    from gad_core.testing.label_tokenizer import LabelTokenizerContract as LabelTokenizerContract
+    from gad_core.testing.strategies import codebooks as codebooks
+    from gad_core.testing.strategies import experiments as experiments
+    from gad_core.testing.strategies import label_spaces as label_spaces
+    from gad_core.testing.strategies import layouts as layouts
+    from gad_core.testing.strategies import registries as registries
+    from gad_core.testing.strategies import samples as samples
+    from gad_core.testing.tiny import Tiny as Tiny
+    from gad_core.testing.tiny import WordTokenizer as WordTokenizer
+
+HOMES = {
+    "AuxiliaryTaskContract": "auxiliary_task",
+    "BackboneContract": "backbone",
+    "ComponentContract": "contract",
+    "DatasetContract": "dataset",
+    "GeneratedFeatures": "features",
+    "HeadContract": "head",
+    "LabelTokenizerContract": "label_tokenizer",
+    "Memory": "corpus",
+    "Tiny": "tiny",
+    "WordTokenizer": "tiny",
+    "write_store": "features",
+    **dict.fromkeys(("codebooks", "experiments", "label_spaces", "layouts", "registries", "samples"), "strategies"),
+}
+"""The module of each public name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

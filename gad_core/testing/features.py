@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -40,3 +42,15 @@ class GeneratedFeatures:
             if not 0 <= frame < self.lengths[recording]:
                 raise outside(recording, int(frame), self.lengths[recording])
         return self._frames[(index + stable_seed("features", recording)) % DISTINCT]
+
+
+def write_store(path: Path, arrays: Mapping[str, np.ndarray], *, fps: float, dtype: str = "float32") -> Path:
+    """Packs recordings, arrays [T, D] or [T, K, D] by name, into a feature store at `path`."""
+    from gad_core.features.pack import Packing, pack
+    from gad_core.features.sources import find_sources
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, array in arrays.items():
+            np.save(Path(folder) / f"{name}.npy", array)
+        pack(find_sources([Path(folder)], None), path, Packing(fps, dtype=dtype))
+    return path

@@ -1,0 +1,63 @@
+"""The guides of docs/plugins.md, done as they say: the files they show are written, tested, installed and run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gad_core.contracts import KINDS
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "plugins.md"
+FILES = dict(re.findall(r"```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)```", PAGE.read_text(), flags=re.S))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the page, and a distribution that offers their components."""
+    root = tmp_path_factory.mktemp("guides")
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text)
+    modules = [name.removesuffix(".py") for name, text in FILES.items() if "@hookimpl" in text]
+    assert len(modules) == len(KINDS)
+    about = root / "guides-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: guides\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[gad]\n" + "".join(f"{module} = {module}\n" for module in modules))
+    return root
+
+
+def python(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(folder), *filter(None, sys.path)])
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+
+
+def test_every_guide_has_a_component_and_its_test() -> None:
+    text = PAGE.read_text()
+    for what in ("head", "dataset", "backbone", "label tokenizer", "auxiliary task"):
+        assert re.search(rf"^## Write an? {what}$", text, flags=re.M)
+    assert len([name for name in FILES if name.startswith("tests/test_")]) == len(KINDS) + 1
+    every = re.findall(r"```(?:python|yaml)\n", text)
+    assert len(every) == len(FILES), "a block of Python or YAML is not written to a file, so nobody runs it"
+
+
+def test_the_components_keep_their_contracts(folder: Path) -> None:
+    ended = python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
+    assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-1000:]
+    assert " passed" in ended.stdout
+
+
+def test_the_composition_runs(folder: Path) -> None:
+    ended = python(folder, "-m", "gad_core.cli", "run", "registry.yaml", "--quiet")
+    assert ended.returncode == 0, ended.stderr
+    assert all((folder / "runs" / name / "0" / "results.json").is_file() for name in ("gad", "two-layer"))
+    listed = python(folder, "-m", "gad_core.cli", "plugins").stdout
+    assert listed.count("guides") == len(KINDS)
