@@ -2,13 +2,13 @@
 
 `free`       greedy decoding over the whole vocabulary, then the nearest label by edit distance (the authors' way);
 `trie`       greedy decoding among the codes alone: it always ends in a label, and forced tokens cost no step;
-`score-all`  the exact log-likelihood of every label, over the trie of codes as one forking branch.
+`score-all`  the exact log-likelihood of every label, over the trie of codes as one forking branch; where there are very
+             many labels, of the likeliest ones, best prefix first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+import numpy as np
 import torch
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor
@@ -22,6 +22,10 @@ LABELS_AT_MOST = 4
 """How many labels of the greatest length a text that is written to its end may hold."""
 NODES_AT_ONCE = 1024
 """Trie nodes a query sends through the model in one pass."""
+NODES_AT_MOST = 8192
+"""Trie nodes up to which `score-all` scores every label; of more it finds the likeliest labels."""
+FOLLOWED_AT_ONCE = 64
+"""Prefixes a query follows in one pass, where not all are."""
 
 
 def label_scores(lm: LanguageModel, states: Tensor, decoding: Decoding) -> Tensor:
@@ -148,45 +152,111 @@ def _forced(trie: Trie, place: list[int], query: int) -> list[int]:
 
 
 def _every_label(lm: LanguageModel, writer: Writer, space: LabelSpace, ending: Ending) -> Tensor:
-    """log p(code) + log p(end | code) of every label, (Q, C); an unclosed code has no end."""
-    trie, queries = lm.trie(space.name), len(writer.rows)
-    likelihood = torch.zeros(queries, len(trie.nodes), device=writer.states.device)  # log p(prefix)
-    ends = torch.full((queries, len(space)), -torch.inf, device=writer.states.device)
-    for nodes, states in _node_states(lm, writer, trie):
-        at_once = max(1, LOGITS_AT_ONCE // (queries * lm.model.transformer.vocabulary))
-        for first in range(0, len(nodes), at_once):
-            part = nodes[first : first + at_once]
-            log_p = lm.logits(states[:, first : first + at_once].flatten(0, 1)).log_softmax(-1)
-            log_p = log_p.unflatten(0, (queries, len(part)))
-            for column, place in enumerate(part):
-                node = trie.nodes[place]
-                if node.children:
-                    below = list(node.children.values())
-                    likelihood[:, below] = likelihood[:, [place]] + log_p[:, column, list(node.children)]
-                if node.label is not None:
-                    closes = ending.tokens and LabelRef(space.name, node.label) not in ending.unclosed
-                    end = log_p[:, column, list(ending.tokens)].logsumexp(-1) if closes else 0.0
-                    ends[:, node.label] = likelihood[:, place] + end
-    return ends
+    """log p(code) + log p(end | code) of every label, (Q, C); an unclosed code has no end.
+
+    Beyond `NODES_AT_MOST` nodes only the likeliest prefixes are followed: see `_Search`.
+    """
+    trie = lm.trie(space.name)
+    search = _Search(lm, writer, trie, space, ending)
+    search.look(np.zeros((len(writer.rows), 1), dtype=np.int64), writer.states[:, None])
+    if len(trie.nodes) <= NODES_AT_MOST:
+        for first in range(1, len(trie.nodes), NODES_AT_ONCE):
+            search.follow(
+                np.arange(first, min(first + NODES_AT_ONCE, len(trie.nodes)))[None].repeat(len(writer.rows), 0)
+            )
+    else:
+        while not search.certain():
+            search.follow(search.likeliest(FOLLOWED_AT_ONCE))
+    return search.scores
 
 
-def _node_states(lm: LanguageModel, writer: Writer, trie: Trie) -> Iterator[tuple[list[int], Tensor]]:
-    """Yields (nodes, states (Q, n, H)) over the whole trie, parents first; the tree goes through in few passes."""
-    yield [0], writer.states[:, None]
-    device, queries = writer.rows.device, len(writer.rows)
-    columns = torch.zeros(queries, len(trie.nodes), dtype=torch.int64, device=device)  # of each node in the cache
-    for first in range(1, len(trie.nodes), NODES_AT_ONCE):
-        nodes = list(range(first, min(first + NODES_AT_ONCE, len(trie.nodes))))
-        tokens = torch.tensor([trie.nodes[place].token for place in nodes], device=device)
-        depth = torch.tensor([trie.nodes[place].depth for place in nodes], device=device)
-        tree, cached = writer.sight(len(nodes)), lm.cached
-        for index, place in enumerate(nodes):
-            for above in (place, *trie.ancestors(place)):
-                seen = cached + above - first if above >= first else columns[:, above]
-                tree[torch.arange(queries, device=device), index, seen] = True
-        embeddings = lm.model.embed(tokens).expand(queries, len(nodes), -1)
-        states, columns[:, first : first + len(nodes)] = writer.extend(embeddings, depth.expand(queries, -1), tree)
-        yield nodes, states
+class _Search:
+    """The codes of a label space behind some queries, followed through the trie from the root down.
+
+    `likelihood` (Q, N) is log p of the prefix each node stands for, -inf where its parent was not looked at yet. What
+    follows a prefix is never likelier than the prefix: once the likeliest complete label of a query is likelier than
+    every prefix that was not looked at, it is the likeliest of all. Labels that were not reached keep -inf.
+    """
+
+    def __init__(self, lm: LanguageModel, writer: Writer, trie: Trie, space: LabelSpace, ending: Ending) -> None:
+        self.lm, self.writer, self.ending, self.tree = lm, writer, ending, trie.arrays
+        queries, nodes, device = len(writer.rows), len(trie.nodes), writer.states.device
+        self.scores = torch.full((queries, len(space)), -torch.inf, device=device)
+        self.likelihood = torch.full((queries, nodes), -torch.inf, device=device)
+        self.likelihood[:, 0] = 0.0
+        self.looked = np.zeros((queries, nodes), dtype=bool)
+        self.columns = torch.zeros(queries, nodes, dtype=torch.int64, device=device)  # of a node in the cache
+        self.unclosed = np.array([LabelRef(space.name, label) in ending.unclosed for label in range(len(space))])
+        order = np.argsort(self.tree.parent, kind="stable")  # children, those of one parent together
+        self._children, self._parents = order, self.tree.parent[order]
+
+    def follow(self, nodes: np.ndarray) -> None:
+        """Sends nodes, (Q, n), whose parents were looked at or stand before them, through the model."""
+        queries, count = nodes.shape
+        device, rows = self.writer.states.device, np.arange(queries)[:, None]
+        chain = self.tree.chain[nodes]  # (Q, n, depth)
+        place = np.full(self.looked.shape, -1)
+        place[rows, nodes] = np.arange(count)
+        new = place[rows[..., None], chain]  # where in this pass a node of the chain goes, -1: it is in the cache
+        above = torch.as_tensor(chain, device=device).flatten(1)
+        cached = self.columns.gather(1, above).view(chain.shape)
+        seen = torch.where(
+            torch.as_tensor(new >= 0, device=device), torch.as_tensor(new, device=device) + self.lm.cached, cached
+        )
+        own = torch.arange(count, device=device)[None, :, None] + self.lm.cached
+        tree = self.writer.sight(count)
+        tree.scatter_(2, torch.where(torch.as_tensor(chain > 0, device=device), seen, own), True)
+        embeddings = self.lm.model.embed(torch.as_tensor(self.tree.token[nodes], device=device))
+        depth = torch.as_tensor(self.tree.depth[nodes], device=device)
+        states, columns = self.writer.extend(embeddings, depth, tree)
+        self.columns.scatter_(1, torch.as_tensor(nodes, device=device), columns)
+        at_once = max(1, LOGITS_AT_ONCE // (queries * self.lm.model.transformer.vocabulary))
+        for first in range(0, count, at_once):
+            self.look(nodes[:, first : first + at_once], states[:, first : first + at_once])
+
+    def look(self, nodes: np.ndarray, states: Tensor) -> None:
+        """Notes what may follow nodes (Q, n) at their states (Q, n, H), parents before their children."""
+        log_p = self.lm.logits(states.flatten(0, 1)).log_softmax(-1).unflatten(0, nodes.shape)
+        rows = np.arange(len(nodes))[:, None].repeat(nodes.shape[1], 1).reshape(-1)
+        column, node = np.arange(nodes.shape[1])[None].repeat(len(nodes), 0).reshape(-1), nodes.reshape(-1)
+        self.looked[rows, node] = True
+        for depth in np.unique(self.tree.depth[node]):
+            here = np.flatnonzero(self.tree.depth[node] == depth)
+            self._note_children(log_p, rows[here], column[here], node[here])
+            self._note_labels(log_p, rows[here], column[here], node[here])
+
+    def _note_children(self, log_p: Tensor, rows: np.ndarray, column: np.ndarray, node: np.ndarray) -> None:
+        first, stop = (np.searchsorted(self._parents, node, side=side) for side in ("left", "right"))
+        counts = stop - first
+        edge = np.arange(counts.sum()) - (counts.cumsum() - counts).repeat(counts) + first.repeat(counts)
+        rows, column, node, child = (*(part.repeat(counts) for part in (rows, column, node)), self._children[edge])
+        self.likelihood[rows, child] = self.likelihood[rows, node] + log_p[rows, column, self.tree.token[child]]
+
+    def _note_labels(self, log_p: Tensor, rows: np.ndarray, column: np.ndarray, node: np.ndarray) -> None:
+        label = self.tree.label[node]
+        ends = np.flatnonzero(label >= 0)
+        rows, column, node, label = rows[ends], column[ends], node[ends], label[ends]
+        end = torch.zeros(len(ends), device=log_p.device)
+        if self.ending.tokens and len(ends):
+            closing = log_p[rows, column][:, list(self.ending.tokens)].logsumexp(-1)
+            end = torch.where(torch.as_tensor(self.unclosed[label], device=log_p.device), end, closing)
+        self.scores[rows, label] = self.likelihood[rows, node] + end
+
+    def _open(self) -> Tensor:
+        """The likelihood of prefixes that may be followed, -inf elsewhere, (Q, N)."""
+        return self.likelihood.masked_fill(torch.as_tensor(self.looked, device=self.likelihood.device), -torch.inf)
+
+    def certain(self) -> bool:
+        """Whether no prefix that is left is likelier than the best label of its query."""
+        return bool((self._open().amax(1) <= self.scores.amax(1)).all())
+
+    def likeliest(self, count: int) -> np.ndarray:
+        """The likeliest prefixes to follow next, (Q, n); a query that has fewer follows its likeliest one again."""
+        open_ = self._open()
+        most = int((~torch.isinf(open_)).sum(1).max())
+        chosen = open_.topk(min(count, most), dim=1)
+        again = self.likelihood[:, 1:].argmax(1, keepdim=True) + 1
+        return torch.where(torch.isinf(chosen.values), again, chosen.indices).cpu().numpy()
 
 
 # ---------------------------------------------------------------------------------------------------- text, then [CLS]

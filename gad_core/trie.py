@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 
 @dataclass
@@ -15,6 +18,18 @@ class Node:
     depth: int
     label: int | None = None
     children: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A trie of N nodes: each one's parent, token, depth and label (-1: none), (N,); `chain` (N, depth) holds a node
+    and those above it, nearest first, filled up with the root, 0."""
+
+    parent: np.ndarray
+    token: np.ndarray
+    depth: np.ndarray
+    label: np.ndarray
+    chain: np.ndarray
 
 
 class Trie:
@@ -41,11 +56,20 @@ class Trie:
         """The labels whose code opens the code of another label."""
         return [label for label, place in enumerate(self.ends) if self.nodes[place].children]
 
-    def ancestors(self, place: int) -> list[int]:
-        """The nodes above `place`, the root left out, nearest first."""
-        nodes = []
-        place = self.nodes[place].parent
-        while place > 0:
-            nodes.append(place)
-            place = self.nodes[place].parent
-        return nodes
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The same tree as arrays, for work on all nodes at once."""
+        nodes = self.nodes
+        parent = np.array([node.parent for node in nodes])
+        depth = np.array([node.depth for node in nodes])
+        chain = np.zeros((len(nodes), max(1, int(depth.max()))), dtype=np.int64)
+        chain[:, 0] = np.arange(len(nodes))
+        for step in range(1, chain.shape[1]):
+            chain[:, step] = np.maximum(parent[chain[:, step - 1]], 0)
+        return Arrays(
+            parent=parent,
+            token=np.array([node.token for node in nodes]),
+            depth=depth,
+            label=np.array([-1 if node.label is None else node.label for node in nodes]),
+            chain=chain,
+        )

@@ -52,6 +52,22 @@ def test_score_all_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("labels", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_the_likeliest_label_is_found_without_looking_at_all(labels, at_once: int, monkeypatch) -> None:
+    model = make_model(Generative(decoding="score-all"), labels)
+    with torch.no_grad():  # logits that tell labels apart, so that some need no look
+        model.transformer.embedding.weight.mul_(4)  # type: ignore[union-attr]
+    batch = model.assembler([sample(row) for row in range(3)], FEATURES, Stage.PREDICT)
+    whole = model.predict(batch)
+    monkeypatch.setattr("gad_core.decoding.NODES_AT_MOST", 0)
+    monkeypatch.setattr("gad_core.decoding.FOLLOWED_AT_ONCE", at_once)
+    found = model.predict(batch)
+    assert torch.equal(found.argmax(1), whole.argmax(1))
+    reached = torch.isfinite(found)
+    torch.testing.assert_close(found[reached], whole[reached], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("labels", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
 def test_trie_follows_the_likeliest_choice_at_every_fork(labels) -> None:
     model = make_model(Generative(decoding="trie"), labels)
     codes = model.assembler.writing.codebook.codes["action"]  # type: ignore[union-attr]

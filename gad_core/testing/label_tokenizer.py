@@ -125,7 +125,7 @@ def words() -> WordTokenizer:
 
 def spelt(trie: Trie, place: int) -> tuple[int, ...]:
     """The tokens on the way to a node."""
-    return tuple(trie.nodes[above].token for above in [*reversed(trie.ancestors(place)), place])
+    return tuple(trie.nodes[above].token for above in reversed(trie.arrays.chain[place]) if above)
 
 
 def global_states() -> tuple[object, ...]:
