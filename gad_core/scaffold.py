@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -117,6 +118,8 @@ def make_package(kind: str, name: str, into: Path, plugins: Plugins) -> Path:
         )
     package = Package(kind, name)
     folder = into / package.distribution
+    if find_spec(package.module) is not None:
+        raise PluginError(f"a module '{package.module}' is installed already", hint="choose another name")
     if folder.exists():
         raise PluginError("is there already", where=str(folder), hint="choose another name, or another --into")
     with write_folder(folder) as new:

@@ -14,6 +14,13 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+FEW = """from hypothesis import settings
+
+settings.register_profile("few", max_examples=30, derandomize=True)
+settings.load_profile("few")
+"""
+"""A pytest plugin that loads a profile before the kit looks at it."""
+
 
 class FreshEnvironment:
     """A virtual environment in `root`."""
@@ -60,8 +67,10 @@ class FreshEnvironment:
         return self.run("-m", "gad_core.cli", *arguments)
 
     def test(self, *packages: Path) -> subprocess.CompletedProcess[str]:
-        """Runs the tests of some packages, in one process."""
-        return self.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *(package / "tests" for package in packages))
+        """Runs the tests of some packages, in one process and with few examples: our own components get more."""
+        (self.site / "few_examples.py").write_text(FEW)
+        options = ("-q", "-p", "no:cacheprovider", "-p", "few_examples")
+        return self.run("-m", "pytest", *options, *(package / "tests" for package in packages))
 
 
 def call(command: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from gad_auxiliary.plugin import Goal, Label, Next, Past, Previous
@@ -10,6 +11,7 @@ from gad_heads.plugin import Discriminative, Gad, Generative
 from gad_kitchen.plugin import Kitchen
 from gad_labels.plugin import Desynchronised, RandomConsistent, Text, UniqueToken
 from gad_llama.plugin import Llama, LlamaTiny
+from nosy_task import Nosy
 from small_datasets import make_checkpoint, make_coin, make_oad, make_segments
 
 from gad_core.lora_options import Lora
@@ -153,6 +155,13 @@ class TestOad(DatasetContract):
     @staticmethod
     def component(folder: Path) -> object:
         return make_oad(folder, "window")
+
+
+class TestNosy(AuxiliaryTaskContract):
+    """What breaks a property with a reason is expected to, and would fail if it did not."""
+
+    component = Nosy()
+    xfails: ClassVar = {"test_it_reads_what_it_needs_alone": "looks at the goal on purpose"}
 
 
 def test_what_is_expected_to_fail_needs_a_reason() -> None:

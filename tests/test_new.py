@@ -101,6 +101,14 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     assert make("dataset", "discriminative", tmp_path).exit_code == 0
 
 
+@pytest.mark.parametrize("name", ["core", "heads", "llama"])
+def test_a_module_that_is_installed_is_not_made_again(name: str, tmp_path: Path) -> None:
+    """`gad_core` in a guest would take the place of ours."""
+    result = make("head", name, tmp_path)
+    assert result.exit_code == 2 and f"a module 'gad_{name}' is installed already" in result.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_its_registry_file_needs_the_package(tmp_path: Path) -> None:
     make("auxiliary", "mine", tmp_path)
     text = (tmp_path / "gad-mine" / "registry.yaml").read_text()

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from gad_core.batch import Batch
 from gad_core.checkpoint import labels_record, load_weights, read_labels, same_codes, save_checkpoint
 from gad_core.contracts import Head
 from gad_core.features import ArrayFeatures
@@ -161,17 +162,24 @@ class HeadContract(ComponentContract):
     def test_no_later_frame_is_seen(self, made: Head, data: st.DataObject) -> None:
         """Frames behind a query's own change nothing."""
         composition = self.compose(data, head=made)
-        composition.model.eval()
+        model = composition.model.eval()
         (one,) = self.drawn(data, composition)[:1]
         earliest = replace(one, queries=(min(one.queries, key=lambda query: query.at),))
-        scores = composition.scores([earliest])
-        name, seen = one.clip.recording, earliest.queries[0].at
-        array = composition.corpus.features.read(name, one.clip.frames).copy()
-        array[seen:] = 7.0
-        changed = replace(one.clip, frames=range(len(array)))
-        features = ArrayFeatures({name: array}, fps=composition.corpus.features.fps)
-        batch = composition.model.assembler([replace(earliest, clip=changed)], features, Stage.PREDICT)
-        self.same(composition.model.predict(batch), scores)
+        later = slice(earliest.queries[0].at, None)
+        self.same(model.predict(shown(composition, earliest, later)), composition.scores([earliest]))
+
+    @few
+    @given(data=st.data())
+    def test_the_latest_frame_is_seen(self, made: Head, data: st.DataObject) -> None:
+        """A query is read from a state that depends on the query's own frame."""
+        composition = self.compose(data, head=made)
+        model = composition.model.eval()
+        (one,) = self.drawn(data, composition)[:1]
+        first = replace(one, queries=one.queries[:1])
+        own = slice(first.queries[0].at - 1, first.queries[0].at)
+        batches = shown(composition, first, slice(0)), shown(composition, first, own)
+        before, after = (model.states(batch).flatten(0, 1)[batch.places] for batch in batches)
+        assert not torch.equal(before, after)
 
     @few
     @given(data=st.data())
@@ -240,6 +248,16 @@ class HeadContract(ComponentContract):
         fresh.model.eval()
         chosen = self.drawn(data, trained)
         assert torch.equal(fresh.scores(chosen), trained.scores(chosen))
+
+
+def shown(composition: Composition, sample: Sample, changed: slice) -> Batch:
+    """The prediction batch of a sample some of whose frames show something else."""
+    features = composition.corpus.features
+    array = features.read(sample.clip.recording, sample.clip.frames).copy()
+    array[changed] = 7.0
+    clip = replace(sample.clip, frames=range(len(array)))
+    other = ArrayFeatures({clip.recording: array}, fps=features.fps)
+    return composition.model.assembler([replace(sample, clip=clip)], other, Stage.PREDICT)
 
 
 def widened(scores: Tensor, width: int) -> Tensor:

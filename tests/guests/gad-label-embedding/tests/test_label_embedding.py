@@ -35,6 +35,12 @@ def test_experiments_run(gad, tmp_path):
     assert all((tmp_path / name / "0" / "results.json").is_file() for name in ("zero-shot", "frozen"))
 
 
+def test_the_kits_fixtures_fit_together(gad_memory, gad_tiny, gad_words):
+    labels = [label for space in gad_memory.open().spaces.values() for label in space.written]
+    assert all(gad_words.decode(gad_words.encode(f" {label}")) == f" {label}" for label in labels)
+    assert gad_tiny.build(gad_words, 0).vocabulary == gad_words.vocabulary
+
+
 def clips(labels, features_of, seed):
     """A sample of four noisy frames for each label, and the features."""
     draw = np.random.default_rng(seed)
