@@ -1,5 +1,5 @@
 # One command for everything: make check
-.PHONY: setup check format lint types test thorough docs
+.PHONY: setup check format lint types test thorough docs site
 
 setup:
 	python3 -m venv .venv
@@ -26,3 +26,7 @@ thorough:
 
 docs:
 	.venv/bin/python -m gad_core.registry.reference
+	.venv/bin/python -m gad_core.cli.reference
+
+site:
+	.venv/bin/python -m sphinx -W --keep-going -q docs site

@@ -21,7 +21,7 @@ from gad_core.contracts import Corpus
 from gad_core.errors import TrainingError
 from gad_core.evaluation import Evaluation, predict_split
 from gad_core.experiment import Experiment
-from gad_core.machine import device_name, peak_memory_mb, reset_peak_memory
+from gad_core.machine import device_name, memory_told, peak_memory_mb, reset_peak_memory
 from gad_core.progress import Reporter
 from gad_core.report import pictures
 from gad_core.results import Log, Results, RunFolder, Timing, fingerprint
@@ -123,7 +123,11 @@ class RunInProgress:
             self.accelerator.init_trackers(f"{self.experiment.name}-{self.seed}".replace("/", "-"))
         name = f"{self.experiment.name} seed {self.seed}"
         self.reporter.note(f"{name}: {updates} updates of {self.options.batch} samples on {self.accelerator.device}")
-        with self.reporter.bar(name, updates):
+        smaller = f"set `micro_batch` below {self.options.micro_batch or self.options.batch} (it changes no update)"
+        with (
+            memory_told(f"in training {name}", f"{smaller}, or `gradient_checkpointing: true` of the backbone"),
+            self.reporter.bar(name, updates),
+        ):
             place = trainer.run()
         self._save("last")
         if self.options.trackers:
@@ -170,11 +174,12 @@ class RunInProgress:
 
     def _predict(self, split: str, progress: Callable[[int, int], None] | None = None) -> Evaluation:
         options = self.options
-        return predict_split(
-            self.model, self.corpus, split, accelerator=self.accelerator,
-            batch=options.evaluation_batch or 2 * (options.micro_batch or options.batch), workers=options.workers,
-            progress=progress,
-        )  # fmt: skip
+        batch = options.evaluation_batch or 2 * (options.micro_batch or options.batch)
+        with memory_told(f"in evaluating {split}", f"set `evaluation_batch` below {batch}"):
+            return predict_split(
+                self.model, self.corpus, split, accelerator=self.accelerator,
+                batch=batch, workers=options.workers, progress=progress,
+            )  # fmt: skip
 
     def evaluate_kept(self, place: Place) -> Evaluation:
         """The test predictions of the checkpoint that the recipe keeps."""

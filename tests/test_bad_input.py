@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_project import REGISTRY, Project
 
+from gad_core.action_model import ActionModel
 from gad_core.errors import DataError
 from gad_core.values import LabelSpace
 
@@ -214,3 +216,16 @@ def test_a_backbone_that_is_not_there(project: Project, monkeypatch: pytest.Monk
 def test_a_training_that_cannot_be(project: Project, training: str, said: str) -> None:
     project.ready(training=training)
     assert said in project.refused("run", "registry.yaml", "discriminative")
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("forward", "in training"), ("predict", "in evaluating test: ")],
+    ids=["training", "evaluation"],
+)
+def test_too_little_memory(project: Project, monkeypatch: pytest.MonkeyPatch, method: str, said: str) -> None:
+    project.ready()
+    monkeypatch.setattr(ActionModel, method, lambda self, batch: torch.empty(1 << 60))
+    message = project.refused("run", "registry.yaml", "discriminative")
+    assert f"out of memory {said}" in message
+    assert ("`micro_batch` below 4" if method == "forward" else "`evaluation_batch` below 8") in message

@@ -1,4 +1,4 @@
-"""The guides of docs/plugins.md, done as they say: the files they show are written, tested, installed and run."""
+"""The guides of plugins, done as they say: the files they show are written, tested, installed and run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 
 from gad_core.contracts import KINDS
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "plugins.md"
-FILES = dict(re.findall(r"```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)```", PAGE.read_text(), flags=re.S))
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = [DOCS / "plugins.md", *sorted(DOCS.glob("write-*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+FILES = dict(re.findall(r"```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)```", TEXT, flags=re.S))
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +43,10 @@ def python(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 def test_every_guide_has_a_component_and_its_test() -> None:
-    text = PAGE.read_text()
     for what in ("head", "dataset", "backbone", "label tokenizer", "auxiliary task"):
-        assert re.search(rf"^## Write an? {what}$", text, flags=re.M)
+        assert re.search(rf"^# Write an? {what}$", TEXT, flags=re.M)
     assert len([name for name in FILES if name.startswith("tests/test_")]) == len(KINDS) + 1
-    every = re.findall(r"```(?:python|yaml)\n", text)
+    every = re.findall(r"```(?:python|yaml)\n", TEXT)
     assert len(every) == len(FILES), "a block of Python or YAML is not written to a file, so nobody runs it"
 
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gad_core.testing import HOMES
+
 if TYPE_CHECKING:
     from click.testing import Result
 
     from gad_core.testing.corpus import Memory
     from gad_core.testing.tiny import Tiny, WordTokenizer
 
-pytest.register_assert_rewrite("gad_core.testing")
+pytest.register_assert_rewrite(*(f"gad_core.testing.{home}" for home in set(HOMES.values())))
 
 
 @pytest.fixture
