@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,29 @@ def shared() -> Path:
     return folder
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many compositions the product test has tried, in this process."""
+TRIED: Counter[str] = Counter()
+"""How many compositions the product test has tried, by how they ended."""
+
+
+def _tried_here() -> Counter[str]:
     product = sys.modules.get("test_product")
-    if product is not None and product.COVERED:
-        parts = ", ".join(f"{count} {what}" for what, count in sorted(product.COVERED.items()))
+    return product.COVERED if product is not None else Counter()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several hands its count to the one that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["compositions"] = dict(_tried_here())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    TRIED.update(getattr(node, "workeroutput", {}).get("compositions", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counted = TRIED + _tried_here()
+    if counted:
+        parts = ", ".join(f"{count} {what}" for what, count in sorted(counted.items()))
         terminalreporter.write_line(f"compositions: {parts}")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from gad_kitchen.plugin import Kitchen
 from gad_llama.plugin import Llama, LlamaTiny
-from hypothesis import given, note
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from small_datasets import make_checkpoint, make_coin, make_oad, make_segments
 
@@ -48,6 +48,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Component]
     }
 
 
+@settings(max_examples=max(200, settings().max_examples))
 @given(data=st.data())
 def test_every_combination_has_a_problem_or_works(ready: dict[str, list[Component]], data: st.DataObject) -> None:
     experiment = data.draw(experiments(ready))
