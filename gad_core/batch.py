@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -76,12 +76,20 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-        def moved(value: Any) -> Any:
+    def pin_memory(self) -> Batch:
+        """The same batch in memory that a GPU reads by itself; the loader of worker processes calls it."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with every tensor changed."""
+
+        def changed(value: Any) -> Any:
             if isinstance(value, Tensor):
-                return value.to(device, non_blocking=True)
+                return change(value)
             if isinstance(value, Mapping):
-                return {layer: tuple(moved(part) for part in pair) for layer, pair in value.items()}
+                return {layer: tuple(map(change, pair)) for layer, pair in value.items()}
             return value
 
-        return replace(self, **{entry.name: moved(getattr(self, entry.name)) for entry in fields(self)})
+        return replace(self, **{entry.name: changed(getattr(self, entry.name)) for entry in fields(self)})

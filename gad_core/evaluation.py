@@ -52,7 +52,11 @@ class Batches(torch.utils.data.Dataset[Batch]):
         """The batches in order, made by `workers` processes (0: this one)."""
         if workers == 0:
             return (self[index] for index in range(len(self)))
-        return iter(torch.utils.data.DataLoader(self, batch_size=None, num_workers=workers, prefetch_factor=4))
+        return iter(
+            torch.utils.data.DataLoader(
+                self, batch_size=None, num_workers=workers, prefetch_factor=4, pin_memory=torch.cuda.is_available()
+            )
+        )
 
 
 @dataclass(frozen=True)

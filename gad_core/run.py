@@ -50,6 +50,8 @@ def run(
     accelerator.wait_for_everyone()
     corpus = experiment.dataset.open()
     model = make_model(experiment, corpus, seed).to(accelerator.device)
+    if experiment.training.compile:
+        model.transformer.compile(dynamic=True)
     reset_peak_memory()
     current = RunInProgress(experiment, seed, folder, model, corpus, accelerator, reporter)
     place = current.train()

@@ -65,6 +65,9 @@ class Training(BaseModel):
     )
     save_every: PositiveInt | None = Field(None, description="updates between resume points; every epoch always is one")
     log_every: PositiveInt = Field(10, description="updates between two lines of the log")
+    compile: bool = Field(
+        False, description="torch.compile the language model: a minute or two at first, for long runs on a GPU"
+    )
     workers: int = Field(0, ge=0, description="processes that read and assemble batches")
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field((), description="where else to log to")
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch._dynamo
 from accelerate import Accelerator
 from gad_auxiliary.plugin import Goal
 from gad_heads.plugin import Gad
 from gad_labels.plugin import Text, UniqueToken
+from small_project import Project
 
 from gad_core.action_model import ActionModel
 from gad_core.batching import evaluation_batches, share, training_batches
@@ -200,3 +203,18 @@ def test_processes_share_a_batch(world: int) -> None:
     parts = [share(list(range(10)), rank=rank, world=world, micro=2) for rank in range(world)]
     assert sorted(index for part in parts for micro in part for index in micro) == list(range(10))
     assert all(len(micro) <= 2 for part in parts for micro in part)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiling_changes_rounding_alone(tmp_path: Path) -> None:
+    found = []
+    for compile in ("false", "true"):
+        folder = tmp_path / compile
+        folder.mkdir()
+        project = Project(folder).ready(training=f"evaluate_every: null, max_steps: 3, compile: {compile}")
+        done = project.gad("run", "registry.yaml", "gad", "--quiet")
+        assert done.exit_code == 0, done.output
+        with np.load(folder / "runs" / "gad" / "0" / "predictions.npz", allow_pickle=False) as saved:
+            found.append(saved["scores"])
+    assert np.allclose(*found, rtol=1e-3, atol=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"], "nothing was compiled"
