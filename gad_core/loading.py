@@ -24,7 +24,7 @@ from gad_core.registry import rebuild
 from gad_core.registry.source import value_of
 from gad_core.results import load_results
 from gad_core.streaming import Mode, Stream, open_stream
-from gad_core.values import Band, Clip, LabelSpace, Predictions, Query, Sample
+from gad_core.values import Band, Clip, LabelSpace, Predictions, Query, Sample, Stage
 from gad_core.windows import WindowOptions
 
 
@@ -46,6 +46,19 @@ class Loaded:
         self.require_shape(features)
         accelerator = Accelerator(cpu=self.device.type == "cpu")
         return predict_samples(self.model, samples, features, accelerator=accelerator, batch=batch).predictions
+
+    def readouts(self, samples: Sequence[Sample], features: Features, *, batch: int = 16) -> np.ndarray:
+        """The hidden state at which each query of some samples is read, (Q, H) float32, in their order.
+
+        What a class layer sees: for t-SNE and the like. Raises `FeatureError` when the features have another shape.
+        """
+        self.require_shape(features)
+        found = []
+        with torch.no_grad(), self.model.transformer.merged():
+            for first in range(0, len(samples), batch):
+                made = self.model.assembler(samples[first : first + batch], features, Stage.PREDICT).to(self.device)
+                found.append(self.model.states(made).flatten(0, 1)[made.places].float().cpu().numpy())
+        return np.concatenate(found)
 
     def require_shape(self, features: Features) -> None:
         """Raises `FeatureError` when features have another shape than those the model was trained on."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_project import LABELS, Project
 
 import gad_core
@@ -113,6 +114,10 @@ def test_a_run_loads_in_python(project: Project) -> None:
     found = loaded.predict(samples, store)
     np.testing.assert_allclose(found.scores, stored.scores, rtol=1e-4, atol=1e-5)
     assert loaded.spaces["current"].labels == tuple(sorted(LABELS))
+    states = loaded.readouts(samples, store, batch=2)
+    (layer,) = loaded.model.head.layers.values()  # type: ignore[union-attr,operator]
+    read = layer(torch.from_numpy(states)).detach().numpy()
+    np.testing.assert_allclose(read, found.scores, rtol=1e-4, atol=1e-5)
 
 
 def test_a_stream_from_end_to_end(tmp_path: Path) -> None:
