@@ -38,6 +38,9 @@ class RingCache:
         if layer == len(self._layers):
             shape = (*keys.shape[:2], self.size, keys.shape[3])
             self._layers.append((keys.new_zeros(shape), values.new_zeros(shape)))
+            if keys.is_cuda:  # a CUDA graph may write to what never moves
+                for buffer in self._layers[layer]:
+                    torch._dynamo.mark_static_address(buffer)
         kept = self._layers[layer]
         for buffer, new in zip(kept, (keys, values), strict=True):
             if self._rows is None:

@@ -70,14 +70,23 @@ class Loaded:
             )
 
     def stream(
-        self, mode: Mode = "cached", *, streams: int = 1, frames: int | None = None, asks: str | None = None
+        self,
+        mode: Mode = "cached",
+        *,
+        streams: int = 1,
+        frames: int | None = None,
+        asks: str | None = None,
+        compile: bool = False,
     ) -> Stream:
         """Answers while frames come in: `with loaded.stream() as stream: scores = stream.push(features)`.
 
-        `frames` are what an answer sees, as many as a window of the dataset unless given. Raises `RegistryError` where
-        the dataset has no windows, and where the head cannot be cached.
+        `frames` are what an answer sees, as many as a window of the dataset unless given; `compile` makes the step of a
+        `cached` stream one compiled graph, worth the half minute it takes where many frames follow. Raises
+        `RegistryError` where the dataset has no windows, and where the head cannot be cached.
         """
-        return open_stream(self.model, mode, self._band(frames), tokens=self.tokens, streams=streams, asks=asks)
+        return open_stream(
+            self.model, mode, self._band(frames), tokens=self.tokens, streams=streams, asks=asks, compile=compile
+        )
 
     def _band(self, frames: int | None) -> Band:
         dataset = self.experiment.dataset
@@ -191,6 +200,8 @@ def streamed(
     mode: Mode,
     frames: int | None,
     latencies: list[float],
+    *,
+    compile: bool = False,
 ) -> Iterator[str]:
     """Lines of CSV, a header first: recording, seconds of the frame, label, score; each as soon as it is known.
 
@@ -199,7 +210,7 @@ def streamed(
     yield "recording,time,label,score"
     asked = next(iter(loaded.model.assembler.prompts))
     labels = loaded.spaces[asked].labels
-    with loaded.stream(mode, frames=frames, asks=asked) as stream:
+    with loaded.stream(mode, frames=frames, asks=asked, compile=compile) as stream:
         for recording in recordings or sorted(features.lengths):
             stream.restart()
             for frame in range(features.lengths[recording]):

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gad_core.action_model import ActionModel
 from gad_core.batch import Batch
-from gad_core.errors import RegistryError
+from gad_core.errors import FeatureError, RegistryError
 from gad_core.language import LanguageModel
 from gad_core.modules import Transformer
 from gad_core.values import Band, Clip, Query, Sample, Slot, Stage
@@ -30,14 +30,27 @@ Mode = Literal["window", "cached"]
 
 
 def open_stream(
-    model: ActionModel, mode: Mode, band: Band, *, tokens: int, streams: int = 1, asks: str | None = None
+    model: ActionModel,
+    mode: Mode,
+    band: Band,
+    *,
+    tokens: int,
+    streams: int = 1,
+    asks: str | None = None,
+    compile: bool = False,
 ) -> Stream:
     """A stream of `streams` recordings in step; `tokens` a frame, `asks` the relation that is asked.
 
-    Raises `RegistryError` where the head writes its answer, or its backbone has no cache to keep, in `cached` mode.
+    With `compile` the step of a `cached` stream is one graph made by torch.compile, on a GPU one CUDA graph: its first
+    frame takes half a minute, the others less than without. Raises `RegistryError` where the head writes its answer, or
+    its backbone has no cache to keep, in `cached` mode, and where a `window` stream is to be compiled.
     """
-    kind = {"window": WindowStream, "cached": CachedStream}[mode]
-    return kind(model, band, tokens=tokens, streams=streams, asks=asks or next(iter(model.assembler.prompts)))
+    asked = asks or next(iter(model.assembler.prompts))
+    if mode == "cached":
+        return CachedStream(model, band, tokens=tokens, streams=streams, asks=asked, compile=compile)
+    if compile:
+        raise RegistryError("mode 'window' has no step to compile", hint="compile mode 'cached'")
+    return WindowStream(model, band, tokens=tokens, streams=streams, asks=asked)
 
 
 def cacheable(model: ActionModel) -> bool:
@@ -75,8 +88,13 @@ class Stream(ABC):
 
     @torch.no_grad()
     def push(self, features: np.ndarray | Tensor) -> Tensor:
-        """The scores (streams, C) at the next frame; `features` is (streams, K, D), or (K, D) or (D,) of one stream."""
+        """The scores (streams, C) at the next frame; `features` is (streams, K, D), or (K, D) or (D,) of one stream.
+
+        Raises `FeatureError` for NaN and infinite values, which a cache would not get rid of; the frame is not taken.
+        """
         given = features if isinstance(features, Tensor) else torch.from_numpy(np.array(features))
+        if not given.isfinite().all():
+            raise FeatureError("a frame with NaN or infinite values was pushed", hint="leave it out, or repair it")
         rows = given.to(self.device).reshape(self.streams * self.tokens, -1)
         frames = self.model.connector(rows).view(self.streams, self.tokens, -1)
         self.seen += 1
@@ -134,7 +152,9 @@ class CachedStream(Stream):
     full window does, so that it is never further away than that.
     """
 
-    def __init__(self, model: ActionModel, band: Band, *, tokens: int, streams: int, asks: str) -> None:
+    def __init__(
+        self, model: ActionModel, band: Band, *, tokens: int, streams: int, asks: str, compile: bool = False
+    ) -> None:
         super().__init__(model, band, tokens=tokens, streams=streams, asks=asks)
         if _writes(model):
             raise RegistryError(
@@ -143,6 +163,12 @@ class CachedStream(Stream):
             )
         self._latest: list[Tensor] = []  # frames behind the connector, as far as the band reaches
         self._prepare()
+        self._ring = model.transformer.make_ring(self._size)
+        self._forward = model.transformer
+        if compile:  # the shapes of a step never change
+            self._forward = cast(
+                Transformer, torch.compile(model.transformer.forward, mode="reduce-overhead", dynamic=False)
+            )
         self.restart()
 
     def _prepare(self) -> None:
@@ -174,7 +200,6 @@ class CachedStream(Stream):
 
     def restart(self, streams: Sequence[int] | None = None) -> None:
         if streams is None or len(set(streams)) == self.streams:
-            self._ring = self.model.transformer.make_ring(self._size)
             self._now = -1  # the frame that is there, on the common clock
             self._began = np.zeros(self.streams, dtype=np.int64)  # each recording's first frame on it
             self._near = np.full(self.streams, -1, dtype=np.int64)  # where on it the prompt stands before
@@ -228,7 +253,7 @@ class CachedStream(Stream):
             torch.arange(self._size - self._branch, self._size, device=self.device),
         ])  # fmt: skip
         self._ring.at(places)
-        states = self.model.transformer(vectors, self._mask(places), positions, self._ring)
+        states = self._forward(vectors, self._mask(places), positions, self._ring)
         return self.model.head.predict(states, self._one, LanguageModel(self.model, self._one))
 
     def _mask(self, places: Tensor) -> Tensor:

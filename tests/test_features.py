@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gad_core.cli.features import features as command
+from gad_core.cli import main
 from gad_core.errors import FeatureError
 from gad_core.features import ArrayFeatures, ConcatenatedFeatures, FeatureStore
 from gad_core.features.pack import Packing, pack
@@ -218,7 +218,7 @@ def test_damage_is_found(tmp_path: Path) -> None:
     assert needle in data
     out.write_bytes(data.replace(needle, b"\x00" * 16))
     assert [fault.recording for fault in faults(FeatureStore(out))] == ["r2"]
-    result = CliRunner().invoke(command, ["verify", str(out)])
+    result = CliRunner().invoke(main, ["features", "verify", str(out)])
     assert result.exit_code == 2
     assert "3 of 4 recordings sound" in result.output
 
@@ -237,15 +237,15 @@ def test_streams_side_by_side() -> None:
 
 def test_the_commands(tmp_path: Path) -> None:
     raw, out = folder(tmp_path / "raw", arrays()), tmp_path / "s.lmdb"
-    arguments = ["pack", str(raw), str(out), "--fps", "4", "--extractor", "by hand"]
-    first = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    arguments = ["features", "pack", str(raw), str(out), "--fps", "4", "--extractor", "by hand"]
+    first = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert first.exit_code == 0
     assert "4 recordings" in first.output
-    assert "nothing has changed" in CliRunner().invoke(command, arguments).output
-    shown = CliRunner().invoke(command, ["info", str(out)]).output
+    assert "nothing has changed" in CliRunner().invoke(main, arguments).output
+    shown = CliRunner().invoke(main, ["features", "info", str(out)]).output
     assert "2 × 6 float16" in shown
     assert "by hand" in shown
-    assert CliRunner().invoke(command, ["verify", str(out)]).exit_code == 0
-    half = CliRunner().invoke(command, ["verify", str(out), "registry.yaml"])
+    assert CliRunner().invoke(main, ["features", "verify", str(out)]).exit_code == 0
+    half = CliRunner().invoke(main, ["features", "verify", str(out), "registry.yaml"])
     assert half.exit_code == 2
     assert "name both" in half.output

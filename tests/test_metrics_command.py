@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from test_metrics_golden import CASES, each_case, expected_flat, expected_points
 
-from gad_core.cli.score import score
+from gad_core.cli import main
 from gad_core.errors import DataError
 from gad_core.score import score_file
 
@@ -37,7 +37,7 @@ def written(folder: Path, value: Any) -> Path:
 
 
 def printed(path: Path, *options: str) -> dict[str, float | None]:
-    result = CliRunner().invoke(score, [str(path), "--json", *options], catch_exceptions=False)
+    result = CliRunner().invoke(main, ["score", str(path), "--json", *options], catch_exceptions=False)
     assert result.exit_code == 0
     return json.loads(result.stdout)
 
@@ -117,7 +117,7 @@ def test_labels_may_be_named(tmp_path: Path) -> None:
 
 
 def test_table_for_people(tmp_path: Path) -> None:
-    result = CliRunner().invoke(score, [str(written(tmp_path, content()))], catch_exceptions=False)
+    result = CliRunner().invoke(main, ["score", str(written(tmp_path, content()))], catch_exceptions=False)
     assert "scores.json, corrected formulae" in result.output
     assert any(line.split() == ["frame_accuracy", "75.00", "%"] for line in result.output.splitlines())
 
@@ -177,7 +177,7 @@ def test_other_broken_files(tmp_path: Path) -> None:
 
 
 def test_help_names_every_difference() -> None:
-    text = " ".join(CliRunner().invoke(score, ["--help"]).output.split())
+    text = " ".join(CliRunner().invoke(main, ["score", "--help"]).output.split())
     for difference in (
         "perfect scores",
         "segment macro",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from gad_core.bench.workload import Prepared, RandomLlama
 from gad_core.composition import compose
 from gad_core.contracts import Head
 from gad_core.corpora import FrameLabels, StreamCorpus
-from gad_core.errors import BackboneError, RegistryError
+from gad_core.errors import BackboneError, FeatureError, RegistryError
 from gad_core.evaluation import predict_split
 from gad_core.experiment import Experiment
 from gad_core.features import ArrayFeatures
@@ -97,6 +98,44 @@ def test_a_cached_stream_is_the_banded_forward(
         online = torch.cat([stream.push(found.features.read("a", range(t, t + 1))) for t in range(length)])
         offline = banded(model, found, "a", 0, length, band)
     torch.testing.assert_close(online, offline, rtol=1e-4, atol=2e-5)
+
+
+def test_a_compiled_step_is_one_graph_and_answers_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, band, compiled, real = corpus(), Band(6, 4), 0, torch.compile
+
+    def traced(function: Callable[..., torch.Tensor], *, mode: str, dynamic: bool) -> Callable[..., torch.Tensor]:
+        """Without a C++ compiler, and with an error where the graph would break: what a CUDA graph could not hold."""
+        nonlocal compiled
+        compiled += 1
+        return real(function, backend="eager", fullgraph=True, dynamic=dynamic)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    model = built(Discriminative(), found)
+    answers = []
+    for compile in (False, True):
+        with open_stream(model, "cached", band, tokens=1, streams=2, compile=compile) as stream:
+            pushed = []
+            for t in range(20):
+                if t == 9:
+                    stream.restart([1])
+                if t == 15:
+                    stream.restart()
+                pushed.append(stream.push(np.stack([found.features.read(name, range(t, t + 1))[0] for name in "ab"])))
+        answers.append(torch.stack(pushed))
+    assert compiled == 1
+    torch.testing.assert_close(*answers)
+    with pytest.raises(RegistryError, match="no step to compile"):
+        open_stream(model, "window", band, tokens=1, compile=True)
+
+
+@pytest.mark.parametrize("mode", ["window", "cached"])
+def test_a_frame_that_is_not_finite_is_refused(mode: str) -> None:
+    found = corpus()
+    with open_stream(built(Discriminative(), found), mode, Band(6, 4), tokens=1) as stream:  # type: ignore[arg-type]
+        stream.push(np.zeros(6))
+        with pytest.raises(FeatureError, match="NaN"):
+            stream.push(np.full(6, np.nan))
+        assert stream.seen.tolist() == [1]
 
 
 @pytest.mark.parametrize("mode", ["window", "cached"])

@@ -25,8 +25,8 @@ from gad_core.values import Band, Sample, Slot, Stage
 BATCHES = {"window": 8, "dense": 4, "clips": 4, "training": 16, "dense training": 4}
 """Samples a step on a CPU; a GPU takes `ON_GPU` times as many."""
 ON_GPU = 8
-STREAMS = 16
-"""Recordings in step, where many are measured."""
+STREAMS = {"cpu": 16, "cuda": 64}
+"""Recordings in step, where many are measured, by the kind of machine."""
 THINNED = 8
 """Frames between two texts, where texts are thinned out."""
 READ_AT_ONCE = 256
@@ -66,11 +66,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where it is measured and how long, `seconds` for each row; `matmul` operations a second are the machine's."""
+    """Where it is measured and how long, `seconds` for each row; `matmul` operations a second are the machine's.
+
+    With `compile` ours runs compiled: the language model for batches, the step of a `cached` stream.
+    """
 
     device: torch.device
     seconds: float
     matmul: float
+    compile: bool = False
 
     def rows(self, workload: Workload, head: str, kind: str) -> Iterator[Row]:
         """The rows of one head and one of `KINDS`; none where a workload of clips is asked for streams."""
@@ -98,6 +102,8 @@ class Bench:
         fast = copy.deepcopy(model)
         with ExitStack() as stack, torch.no_grad():
             stack.enter_context(fast.transformer.merged())
+            if self.compile and cases == self._evaluations:  # a stream compiles its own step
+                fast.transformer.compile(dynamic=True)
             found = [Case("naive", workload.corpus.protocol, official), *cases(fast, workload.corpus)]
             yield from self._measured(workload.name, head, found, unit)
 
@@ -125,33 +131,38 @@ class Bench:
         assert isinstance(corpus, StreamCorpus)
         band = Band(corpus.windows.long + corpus.windows.short, corpus.windows.short)
         writes = any(Slot.CUE in branch for branch in model.assembler.layouts[Stage.PREDICT])
-        kinds: tuple[tuple[Mode, int], ...] = (("window", 1), ("cached", 1), ("cached", STREAMS))
+        kinds: tuple[tuple[Mode, int], ...] = (("window", 1), ("cached", 1), ("cached", STREAMS[self.device.type]))
         for mode, count in kinds[: 1 if writes else None]:
-            stream = open_stream(model, mode, band, tokens=corpus.features.tokens, streams=count)
+            compiles = self.compile and mode == "cached"
+            stream = open_stream(model, mode, band, tokens=corpus.features.tokens, streams=count, compile=compiles)
             step = _pushes(stream.push, naive.InMemory(corpus.features), count, warm=band.frames)
             yield Case("gad", f"{mode} stream × {count}", step)
 
     def _trainings(self, model: ActionModel, corpus: Corpus) -> Iterator[Case]:
         """A label a window as the paper trains, labels at all recent frames, and those with the text thinned out."""
         memory = naive.InMemory(corpus.features)
+        fast = model
+        if self.compile:
+            fast = copy.deepcopy(model)
+            fast.transformer.compile(dynamic=True)
 
         def ours(samples: list[Sample]) -> torch.Tensor:
-            batch = model.assembler(samples, corpus.features, Stage.TRAIN).to(self.device)
-            return torch.stack(list(model(batch).values())).sum()
+            batch = fast.assembler(samples, corpus.features, Stage.TRAIN).to(self.device)
+            return torch.stack(list(fast(batch).values())).sum()
 
         def official(samples: list[Sample]) -> torch.Tensor:
             return naive.loss(model, samples, memory, self.device)
 
         yield Case("naive", "training", self._trained(model, official, corpus, self._batch("training")))
-        yield Case("gad", "training", self._trained(model, ours, corpus, self._batch("training")))
+        yield Case("gad", "training", self._trained(fast, ours, corpus, self._batch("training")))
         if isinstance(corpus, StreamCorpus):
             size = self._batch("dense training")
             dense = with_windows(corpus, queries="dense")
-            yield Case("gad", "dense training", self._trained(model, ours, dense, size))
+            yield Case("gad", "dense training", self._trained(fast, ours, dense, size))
             if model.assembler.thins:
                 thinned = with_windows(corpus, queries="dense", texts=THINNED)
                 protocol = f"dense training, text at every {THINNED}th"
-                yield Case("gad", protocol, self._trained(model, ours, thinned, size))
+                yield Case("gad", protocol, self._trained(fast, ours, thinned, size))
 
     def _trained(
         self, model: ActionModel, loss: Callable[[list[Sample]], torch.Tensor], corpus: Corpus, size: int

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--store", type=click.Path(path_type=Path), help="Also measure how fast this feature store is read.")
 @click.option("--threads", default=1, show_default=True, help="CPU threads.")
 @click.option("--seconds", default=5.0, show_default=True, help="Time for each row.")
+@click.option("--compile", is_flag=True, help="Measure ours compiled; takes minutes more.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list of rows.")
 def bench(
     file: Path | None,
@@ -48,6 +49,7 @@ def bench(
     store: Path | None,
     threads: int,
     seconds: float,
+    compile: bool,
     as_json: bool,
 ) -> None:
     """Measure an EXPERIMENT of a registry FILE, or the paper's shapes with random weights.
@@ -85,7 +87,7 @@ def bench(
     ]  # fmt: skip
     for one, head, kind in parts:
         if len(parts) == 1:
-            found = list(Bench(device, seconds, matmul).rows(one, head, kind))
+            found = list(Bench(device, seconds, matmul, compile).rows(one, head, kind))
         else:
             found = [Row(**row) for row in _alone(one.name, head, kind, file is not None)]
         for row in found:
