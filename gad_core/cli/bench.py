@@ -142,20 +142,36 @@ def _workloads(
 
 
 def _print(rows: list[Row], matmul: float, device: torch.device, threads: int) -> None:
+    """A table for each workload and head; rows of 80 columns."""
+    from itertools import groupby
+
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    table = Table(
-        "what", "by", "rate", "p50 / p95 / p99 ms", "peak MB", "× naive", "of matmul", box=None, pad_edge=False
+    console = Console(highlight=False)
+    for (workload, head), found in groupby(rows, key=lambda row: (row.workload, row.head)):
+        table = Table(
+            "", "rate", "p50 / p95 / p99 ms", "MB", "× naive", "matmul",
+            title=f"{workload}, {head}", title_justify="left", title_style="bold", box=None, pad_edge=False,
+        )  # fmt: skip
+        for column in table.columns[1:]:
+            column.no_wrap, column.justify = True, "right"
+        for row in found:
+            table.add_row(*_cells(row))
+        console.print(table, end="\n\n")
+    console.print(f"{device.type}, {threads} threads, matrix multiply {matmul / 1e9:,.0f} GFLOP/s")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    naive = " by naive" if row.implementation == "naive" else ""
+    times = " / ".join(
+        f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms)
     )
-    for row in rows:
-        ratio = "" if row.ratio_to_naive is None else f"{row.ratio_to_naive:.2f}"
-        share = "" if row.fraction_of_matmul is None else f"{row.fraction_of_matmul:.2f}"
-        times = " / ".join(f"{value:.3g}" for value in (row.p50_ms, row.p95_ms, row.p99_ms))
-        what = f"{row.workload} {row.head}: {row.protocol}"
-        table.add_row(
-            what, row.implementation, f"{row.rate:,.1f} {row.unit}", times, f"{row.peak_memory_mb:.0f}", ratio, share
-        )
-    console.print(table)
-    console.print(f"{device.type}, {threads} threads, matrix multiply {matmul / 1e9:,.0f} GFLOP/s", highlight=False)
+    return (
+        row.protocol + naive,
+        f"{row.rate:,.4g} {row.unit}" if row.rate < 1000 else f"{row.rate:,.0f} {row.unit}",
+        times,
+        f"{row.peak_memory_mb:.0f}",
+        "" if row.ratio_to_naive is None else f"{row.ratio_to_naive:.3g}",
+        "" if row.fraction_of_matmul is None else f"{row.fraction_of_matmul:.2f}",
+    )
