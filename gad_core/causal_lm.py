@@ -69,7 +69,9 @@ class CausalTransformer(Transformer):
         self.positions = self.causal.config.max_position_embeddings
         self.vocabulary = cast(nn.Embedding, causal.get_input_embeddings()).num_embeddings
         if gradient_checkpointing:  # reentrant checkpoints lose the gradient where the input of a block needs none
-            self.causal.activation_checkpointing_enable({"use_reentrant": False})
+            older = not hasattr(causal, "activation_checkpointing_enable")  # its name since transformers 5.23
+            enable = "gradient_checkpointing_enable" if older else "activation_checkpointing_enable"
+            getattr(self.causal, enable)({"use_reentrant": False})
             self.causal.disable_input_require_grads()  # only reentrant ones need embeddings that pretend to be trained
 
     @property

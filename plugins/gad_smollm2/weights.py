@@ -107,17 +107,17 @@ def _convert(source: Path, target: Path) -> None:
     if importlib.util.find_spec("gguf") is None:
         raise BackboneError("reading SmolLM2's GGUF file needs the package gguf", hint="pip install gguf")
     import torch
+    import transformers
     from tokenizers import pre_tokenizers
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from gad_core.pretrained import quiet
 
+    config = getattr(transformers, "GgufConfig", None)  # before it came, GGUF weights were dequantised unasked
+    options = {} if config is None else {"quantization_config": config(dequantize=True)}
     with quiet():
         model = AutoModelForCausalLM.from_pretrained(
-            source.parent,
-            gguf_file=source.name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
+            source.parent, gguf_file=source.name, dtype=torch.float32, **options
         )
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
         # GGUF says `pre: smollm`, which transformers takes for GPT-2's; SmolLM2 cuts out every digit first.
