@@ -216,12 +216,14 @@ def terminal(comparison: Comparison, console: Console) -> None:
 
 
 def _printed(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[int]) -> Table:
-    """Some columns as a table; those that are empty everywhere are left out to save width."""
+    """Some columns as a table; those that are empty everywhere are left out to save width, titles break at words."""
     kept = [column for column in columns if any(row[column] != "–" for row in rows)]
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in kept:
         words = column < WORDS or header[column] == "protocol"
-        table.add_column(header[column], justify="left" if words else "right", overflow="fold")
+        title = header[column].replace("_", " ")
+        title = title if title.endswith("/s") else title.replace("/", " / ")
+        table.add_column(title, justify="left" if words else "right", overflow="fold")
     for row in rows:
         table.add_row(*(row[column] for column in kept))
     return table
