@@ -80,9 +80,9 @@ class Loaded:
     ) -> Stream:
         """Answers while frames come in: `with loaded.stream() as stream: scores = stream.push(features)`.
 
-        `frames` are what an answer sees, as many as a window of the dataset unless given; `compile` makes the step of a
-        `cached` stream one compiled graph, worth the half minute it takes where many frames follow. Raises
-        `RegistryError` where the dataset has no windows, and where the head cannot be cached.
+        `frames` are what an answer sees, as many as a window of the dataset unless given; `compile` is for long streams
+        on a GPU (`open_stream`). Raises `RegistryError` where the dataset has no windows, and where the head cannot be
+        cached.
         """
         return open_stream(
             self.model, mode, self._band(frames), tokens=self.tokens, streams=streams, asks=asks, compile=compile

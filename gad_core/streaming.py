@@ -10,10 +10,10 @@ which training can use as well.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Literal, Self, cast
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -41,8 +41,8 @@ def open_stream(
 ) -> Stream:
     """A stream of `streams` recordings in step; `tokens` a frame, `asks` the relation that is asked.
 
-    With `compile` the step of a `cached` stream is one graph made by torch.compile, on a GPU one CUDA graph: its first
-    frame takes half a minute, the others less than without. Raises `RegistryError` where the head writes its answer, or
+    With `compile` the step of a `cached` stream is one graph made by torch.compile, on a GPU one CUDA graph, which takes
+    up to half a minute at the first frame: for GPUs, where a step is bound by the launches of its kernels. Raises `RegistryError` where the head writes its answer, or
     its backbone has no cache to keep, in `cached` mode, and where a `window` stream is to be compiled.
     """
     asked = asks or next(iter(model.assembler.prompts))
@@ -164,11 +164,9 @@ class CachedStream(Stream):
         self._latest: list[Tensor] = []  # frames behind the connector, as far as the band reaches
         self._prepare()
         self._ring = model.transformer.make_ring(self._size)
-        self._forward = model.transformer
+        self._forward: Callable[..., Tensor] = model.transformer
         if compile:  # the shapes of a step never change
-            self._forward = cast(
-                Transformer, torch.compile(model.transformer.forward, mode="reduce-overhead", dynamic=False)
-            )
+            self._forward = torch.compile(model.transformer.forward, mode="reduce-overhead", dynamic=False)
         self.restart()
 
     def _prepare(self) -> None:

@@ -102,8 +102,6 @@ class Bench:
         fast = copy.deepcopy(model)
         with ExitStack() as stack, torch.no_grad():
             stack.enter_context(fast.transformer.merged())
-            if self.compile and cases == self._evaluations:  # a stream compiles its own step
-                fast.transformer.compile(dynamic=True)
             found = [Case("naive", workload.corpus.protocol, official), *cases(fast, workload.corpus)]
             yield from self._measured(workload.name, head, found, unit)
 
@@ -114,6 +112,8 @@ class Bench:
         return step
 
     def _evaluations(self, model: ActionModel, corpus: Corpus) -> Iterator[Case]:
+        if self.compile:
+            model.transformer.compile(dynamic=True)
         yield Case("gad", corpus.protocol, self._answers(model, corpus))
         if isinstance(corpus, StreamCorpus) and corpus.protocol != "dense":
             yield Case("gad", "dense", self._answers(model, with_windows(corpus, protocol="dense")))

@@ -163,15 +163,16 @@ def _print(rows: list[Row], matmul: float, device: torch.device, threads: int) -
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    naive = " by naive" if row.implementation == "naive" else ""
-    times = " / ".join(
-        f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms)
-    )
     return (
-        row.protocol + naive,
-        f"{row.rate:,.4g} {row.unit}" if row.rate < 1000 else f"{row.rate:,.0f} {row.unit}",
-        times,
+        row.protocol + (" by naive" if row.implementation == "naive" else ""),
+        f"{_short(row.rate, 4)} {row.unit}",
+        " / ".join(_short(value) for value in (row.p50_ms, row.p95_ms, row.p99_ms)),
         f"{row.peak_memory_mb:.0f}",
-        "" if row.ratio_to_naive is None else f"{row.ratio_to_naive:.3g}",
+        "" if row.ratio_to_naive is None else _short(row.ratio_to_naive),
         "" if row.fraction_of_matmul is None else f"{row.fraction_of_matmul:.2f}",
     )
+
+
+def _short(value: float, digits: int = 3) -> str:
+    """A few digits, but all those before the point."""
+    return f"{value:.{digits}g}" if value < 1000 else f"{value:,.0f}"

@@ -20,7 +20,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--mode", type=click.Choice(["cached", "window"]), default="cached", show_default=True)
 @click.option("--frames", type=int, help="Frames an answer sees; those of the dataset's windows unless given.")
 @click.option("--device", help="cpu, cuda, …")
-@click.option("--compile", is_flag=True, help="Compile the step of mode cached: half a minute first, then faster.")
+@click.option("--compile", is_flag=True, help="Compile the step of mode cached: for long streams on a GPU.")
 def stream(
     run: Path,
     features: Path,
