@@ -41,9 +41,10 @@ def open_stream(
 ) -> Stream:
     """A stream of `streams` recordings in step; `tokens` a frame, `asks` the relation that is asked.
 
-    With `compile` the step of a `cached` stream is one graph made by torch.compile, on a GPU one CUDA graph, which takes
-    up to half a minute at the first frame: for GPUs, where a step is bound by the launches of its kernels. Raises `RegistryError` where the head writes its answer, or
-    its backbone has no cache to keep, in `cached` mode, and where a `window` stream is to be compiled.
+    With `compile` the step of a `cached` stream is one graph made by torch.compile, on a GPU one CUDA graph, which
+    takes up to half a minute at the first frame: for GPUs, where a step is bound by the launches of its kernels.
+    Raises `RegistryError` where the head writes its answer, or its backbone has no cache to keep, in `cached` mode, and
+    where a `window` stream is to be compiled.
     """
     asked = asks or next(iter(model.assembler.prompts))
     if mode == "cached":
