@@ -1,4 +1,4 @@
-"""Predictions of a model on the samples of a split."""
+"""Predictions of a model on samples."""
 
 from __future__ import annotations
 
@@ -12,51 +12,10 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from gad_core.action_model import ActionModel
-from gad_core.batch import Batch
 from gad_core.batching import evaluation_batches
-from gad_core.contracts import Corpus, Features
-from gad_core.errors import FeatureError
-from gad_core.sequence import Assembler
+from gad_core.feeding import Feed
 from gad_core.streaming import cacheable, open_stream
 from gad_core.values import Predictions, Sample, Stage
-
-
-class Batches(torch.utils.data.Dataset[Batch]):
-    """Assembled batches by number; what worker processes run."""
-
-    def __init__(
-        self,
-        plan: Sequence[Sequence[int]],
-        samples: Sequence[Sample],
-        features: Features,
-        assembler: Assembler,
-        stage: Stage,
-    ) -> None:
-        self.plan, self.samples, self.features = plan, samples, features
-        self.assembler, self.stage = assembler, stage
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, index: int) -> Batch:
-        batch = self.assembler([self.samples[number] for number in self.plan[index]], self.features, self.stage)
-        if not torch.isfinite(batch.features).all():
-            recordings = sorted({self.samples[number].clip.recording for number in self.plan[index]})
-            raise FeatureError(
-                f"NaN or infinite features in one of the recordings {', '.join(recordings)}",
-                hint="`gad features verify` finds the frames; repair or leave out the recordings",
-            )
-        return batch
-
-    def stream(self, workers: int) -> Iterator[Batch]:
-        """The batches in order, made by `workers` processes (0: this one)."""
-        if workers == 0:
-            return (self[index] for index in range(len(self)))
-        return iter(
-            torch.utils.data.DataLoader(
-                self, batch_size=None, num_workers=workers, prefetch_factor=4, pin_memory=torch.cuda.is_available()
-            )
-        )
 
 
 @dataclass(frozen=True)
@@ -72,27 +31,10 @@ class Evaluation:
         return len(self.predictions) / max(self.seconds, 1e-9)
 
 
-def predict_split(
-    model: ActionModel,
-    corpus: Corpus,
-    split: str,
-    *,
-    accelerator: Accelerator,
-    batch: int,
-    workers: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Evaluation:
-    """The answers to every query of a split, in corpus order, the same in every process."""
-    return predict_samples(
-        model, corpus.samples(split), corpus.features,
-        accelerator=accelerator, batch=batch, workers=workers, progress=progress,
-    )  # fmt: skip
-
-
 def predict_samples(
     model: ActionModel,
     samples: Sequence[Sample],
-    features: Features,
+    feed: Feed,
     *,
     accelerator: Accelerator,
     batch: int,
@@ -101,13 +43,13 @@ def predict_samples(
 ) -> Evaluation:
     """The answers to every query of some samples, in their order, the same in every process."""
     assembler = model.assembler
-    lengths = [assembler.length(sample, features.tokens) for sample in samples]
+    lengths = [assembler.length(sample, feed.tokens) for sample in samples]
     plan = evaluation_batches(lengths, batch)[accelerator.process_index :: accelerator.num_processes]
     training = model.training
     model.eval()
     start = time.perf_counter()
     with model.transformer.merged():
-        found = list(_answers(model, plan, samples, features, accelerator, workers, progress))
+        found = list(_answers(model, plan, samples, feed, accelerator, workers, progress))
     gathered = dict(gather_object(found)) if accelerator.num_processes > 1 else dict(found)
     seconds = time.perf_counter() - start
     model.train(training)
@@ -118,7 +60,7 @@ def _answers(
     model: ActionModel,
     plan: Sequence[Sequence[int]],
     samples: Sequence[Sample],
-    features: Features,
+    feed: Feed,
     accelerator: Accelerator,
     workers: int,
     progress: Callable[[int, int], None] | None,
@@ -127,34 +69,32 @@ def _answers(
     if all(sample.band and len(sample.queries) == len(sample.clip) for sample in samples) and cacheable(model):
         for number, indices in enumerate(plan):
             with accelerator.autocast():
-                yield from zip(indices, _in_step(model, [samples[index] for index in indices], features), strict=True)
+                yield from zip(indices, _in_step(model, [samples[index] for index in indices], feed), strict=True)
             if progress:
                 progress(number + 1, len(plan))
         return
-    stream = Batches(plan, samples, features, model.assembler, Stage.PREDICT).stream(workers)
-    for number, (indices, assembled) in enumerate(zip(plan, stream, strict=True)):
+    batches = feed.batches(plan, samples, model.assembler, Stage.PREDICT, workers)
+    for number, (indices, made) in enumerate(zip(plan, batches, strict=True)):
         with accelerator.autocast():
-            scores = model.predict(assembled.to(accelerator.device)).float().cpu().numpy()
+            scores = model.predict(made).float().cpu().numpy()
         counts = [len(samples[index].queries) for index in indices]
         yield from zip(indices, np.split(scores, np.cumsum(counts)[:-1]), strict=True)
         if progress:
             progress(number + 1, len(plan))
 
 
-def _in_step(model: ActionModel, samples: Sequence[Sample], features: Features) -> list[np.ndarray]:
+def _in_step(model: ActionModel, samples: Sequence[Sample], feed: Feed) -> list[np.ndarray]:
     """The scores (frames, C) at every frame of whole recordings, which go through a cached stream side by side.
 
     The same as a banded forward pass over each of them, without its memory, which grows with the square of the length.
     """
     band, lengths = samples[0].band, [len(sample.clip) for sample in samples]
     assert band is not None
-    clips = [features.read(sample.clip.recording, sample.clip.frames) for sample in samples]
-    stream = open_stream(
-        model, "cached", band, tokens=features.tokens, streams=len(samples), asks=samples[0].asks
-    )  # fmt: skip
+    clips = [feed.clip(sample.clip.recording, sample.clip.frames) for sample in samples]
+    stream = open_stream(model, "cached", band, tokens=feed.tokens, streams=len(samples), asks=samples[0].asks)
     scores = []
     for frame in range(max(lengths)):  # one that has ended shows its last frame again, and is not listened to
-        shown = np.stack([clip[min(frame, len(clip) - 1)] for clip in clips])
+        shown = torch.stack([clip[min(frame, len(clip) - 1)] for clip in clips])
         scores.append(stream.push(shown).cpu().numpy())
     return [np.stack([found[row] for found in scores[:length]]) for row, length in enumerate(lengths)]
 

@@ -20,6 +20,7 @@ from gad_core.contracts import Features
 from gad_core.errors import CheckpointError, FeatureError, RegistryError
 from gad_core.evaluation import predict_samples
 from gad_core.experiment import Experiment
+from gad_core.feeding import Feed
 from gad_core.registry import rebuild
 from gad_core.registry.source import value_of
 from gad_core.results import load_results
@@ -45,7 +46,9 @@ class Loaded:
         """The answers to every query of some samples. Raises `FeatureError` when the features have another shape."""
         self.require_shape(features)
         accelerator = Accelerator(cpu=self.device.type == "cpu")
-        return predict_samples(self.model, samples, features, accelerator=accelerator, batch=batch).predictions
+        return predict_samples(
+            self.model, samples, Feed(features, self.device), accelerator=accelerator, batch=batch
+        ).predictions
 
     def readouts(self, samples: Sequence[Sample], features: Features, *, batch: int = 16) -> np.ndarray:
         """The hidden state at which each query of some samples is read, (Q, H) float32, in their order.

@@ -47,7 +47,7 @@ class StreamRelations:
 
     `labels` is (T,) int, the class of each frame; `short` the frames in which `past` is looked for. With
     `first_seen` the past is ordered by each action's first frame in the window instead of its last (REFERENCE: texts).
-    Runs of one label are found once; a frame then costs as little as the runs of its short window.
+    Runs of one label are found once; what holds at a frame depends on its run and the oldest of its short window.
     """
 
     def __init__(
@@ -67,17 +67,20 @@ class StreamRelations:
         self._labels: list[int] = labels[starts].tolist()
         self._previous = most_recent_other(self._labels, self._silent)
         self._next = most_recent_other(reversed(self._labels), self._silent)[::-1]
+        self._found: dict[tuple[int, int], Relations] = {}
 
     def at(self, frame: int) -> Relations:
-        """The relations at one frame."""
-        run = int(self._run[frame])
-        found = {
-            "current": (self._labels[run],),
-            "previous": _known(self._previous[run]),
-            "next": _known(self._next[run]),
-            "past": self._past(run, int(self._run[max(0, frame + 1 - self._short)])),
-        }
-        return _referred(found, self._space, self._goal)
+        """The relations at one frame; frames that share their runs share the answer."""
+        run, oldest = int(self._run[frame]), int(self._run[max(0, frame + 1 - self._short)])
+        if (run, oldest) not in self._found:
+            found = {
+                "current": (self._labels[run],),
+                "previous": _known(self._previous[run]),
+                "next": _known(self._next[run]),
+                "past": self._past(run, oldest),
+            }
+            self._found[run, oldest] = _referred(found, self._space, self._goal)
+        return self._found[run, oldest]
 
     def _past(self, run: int, oldest: int) -> list[int]:
         others = self._labels[oldest:run]

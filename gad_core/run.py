@@ -19,8 +19,9 @@ from gad_core.checkpoint import (
 from gad_core.composition import compose
 from gad_core.contracts import Corpus
 from gad_core.errors import TrainingError
-from gad_core.evaluation import Evaluation, predict_split
+from gad_core.evaluation import Evaluation, predict_samples
 from gad_core.experiment import Experiment
+from gad_core.feeding import make_feed
 from gad_core.machine import device_name, memory_told, peak_memory_mb, reset_peak_memory
 from gad_core.progress import Reporter
 from gad_core.report import pictures
@@ -108,6 +109,8 @@ class RunInProgress:
         self.model, self.corpus = model, corpus
         self.accelerator, self.reporter = accelerator, reporter
         self.options = experiment.training
+        with memory_told("in reading the features", "set `resident: false`"):
+            self.feed = make_feed(corpus.features, accelerator.device, self.options.resident)
         self.log = Log(folder.log, writes=accelerator.is_main_process)
         self.metric = self.options.select or corpus.headline
         self.validation = self.options.validation or (VALIDATION if VALIDATION in corpus.splits else TEST)
@@ -117,7 +120,7 @@ class RunInProgress:
     def train(self) -> Place:
         """Trains, or goes on training, and leaves the last checkpoint."""
         trainer = Trainer(
-            self.model, self.corpus, self.options,
+            self.model, self.corpus, self.feed, self.options,
             seed=self.seed, folder=self.folder.path, accelerator=self.accelerator, observer=self,
         )  # fmt: skip
         updates = trainer.updates()
@@ -178,8 +181,8 @@ class RunInProgress:
         options = self.options
         batch = options.evaluation_batch or 2 * (options.micro_batch or options.batch)
         with memory_told(f"in evaluating {split}", f"set `evaluation_batch` below {batch}"):
-            return predict_split(
-                self.model, self.corpus, split, accelerator=self.accelerator,
+            return predict_samples(
+                self.model, self.corpus.samples(split), self.feed, accelerator=self.accelerator,
                 batch=batch, workers=options.workers, progress=progress,
             )  # fmt: skip
 

@@ -56,6 +56,17 @@ class _Trunk:
     since: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Branch:
+    """What hangs on a query's frame. `supervised` are the tokens to be predicted, `reads` the one that is read."""
+
+    tokens: tuple[int, ...]
+    slots: tuple[int, ...]
+    supervised: tuple[int, ...]
+    reads: int | None
+    supervises_frames: bool
+
+
 class _Row:
     """One sample while it is laid out; plain lists behind a numpy trunk."""
 
@@ -115,15 +126,18 @@ class Assembler:
         opens_cue = any(Slot.CUE in branch for branch in self.layouts[Stage.PREDICT])
         self.thins = head.speaks and head.classifies and not opens_cue
         """Whether a query may go without its text: the class is read from what prediction lays out as well."""
+        said = {Slot.ANSWER, Slot.AUXILIARY, Slot.EOS}
+        self._says = {stage: any(said & set(branch) for branch in layout) for stage, layout in self.layouts.items()}
         self._make_caches()
 
     def _make_caches(self) -> None:
         """What a sequence is made of comes back with every sample: it is tokenised once a process."""
         self._encode = lru_cache(maxsize=None)(lambda piece: tuple(self.text.encode(piece)))
         self._trunk = lru_cache(maxsize=512)(self._make_trunk)
+        self._branches = lru_cache(maxsize=4096)(self._make_branches)
 
     def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_encode", "_trunk")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_encode", "_trunk", "_branches")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
@@ -227,37 +241,75 @@ class Assembler:
                 raise DataError(f"sample {sample.uid!r}: query at frame {query.at} of {len(sample.clip)}")
             limit = int(trunk.frame_ends[query.at - 1])
             readout = limit - 1
-            written = query.text > 0 or not self.thins
-            for branch in self.layouts[stage if written else Stage.PREDICT]:
-                readout = self._hang(row, sample, number, branch, stage, limit, readout)
+            shown = stage if query.text > 0 or not self.thins else Stage.PREDICT
+            for branch in self._branches(sample.asks, shown, *self._said(query, sample.asks, shown)):
+                first = row.hang(limit, branch.tokens, branch.slots)
+                readout = readout if branch.reads is None else first + branch.reads
+                if branch.supervises_frames:
+                    between = np.flatnonzero(trunk.slots[:limit] == Slot.SEPARATOR)
+                    row.supervised += [(int(place) - 1, int(trunk.tokens[place]), number) for place in between]
+                row.supervised += [
+                    (first + depth - 1 if depth else limit - 1, branch.tokens[depth], number)
+                    for depth in branch.supervised
+                ]
             row.readouts.append(readout)
         return row
 
-    def _hang(
-        self, row: _Row, sample: Sample, number: int, branch: tuple[Slot, ...], stage: Stage, limit: int, readout: int
-    ) -> int:
-        """Hangs one branch of a query, notes what it supervises, and returns where the query is read."""
-        prompt, query = self.prompts[sample.asks], sample.queries[number]
+    def _said(self, query: Query, asks: str, stage: Stage) -> tuple[LabelRef | None, tuple[LabelRef, ...]]:
+        """What the branches of a query say: its answer, and its auxiliary labels, each once and never the answer."""
+        if self.writing is None or not self._says[stage]:
+            return None, ()
+        answer = query.first(asks)
+        refs = dict.fromkeys(ref for task in self.writing.auxiliary for ref in task.refs(query))
+        return answer, tuple(ref for ref in refs if ref != answer)
+
+    def _make_branches(
+        self, asks: str, stage: Stage, answer: LabelRef | None, written: tuple[LabelRef, ...]
+    ) -> tuple[_Branch, ...]:
+        return tuple(self._make_branch(branch, asks, stage, answer, written) for branch in self.layouts[stage])
+
+    def _make_branch(
+        self,
+        branch: tuple[Slot, ...],
+        asks: str,
+        stage: Stage,
+        answer: LabelRef | None,
+        written: tuple[LabelRef, ...],
+    ) -> _Branch:
+        prompt = self.prompts[asks]
         tokens: list[int] = list(self._encode(prompt.after)) if prompt.after else []
-        slots: list[int] = [Slot.AFTER] * len(tokens)
+        slots: list[Slot] = [Slot.AFTER] * len(tokens)
         for slot in branch:
-            piece = self._piece(slot, prompt, query, sample.asks, opens=len(slots) > 0 and slots[-1] == Slot.AFTER)
+            opens = len(slots) > 0 and slots[-1] is Slot.AFTER
+            piece = self._piece(slot, prompt, asks, answer, written, opens=opens)
             tokens += piece
             slots += [slot] * len(piece)
-        first = row.hang(limit, tokens, slots)
-        if Slot.ANSWER in branch:
-            self._supervise(row, number, first, limit, tokens, slots, prompt)
-        if Slot.CLS in branch:
-            return first + slots.index(Slot.CLS)
-        return first + len(slots) - 1 if stage is Stage.PREDICT and Slot.CUE in branch else readout
+        reads = len(slots) - 1 if stage is Stage.PREDICT and Slot.CUE in branch else None
+        spoken = {Slot.CUE, Slot.ANSWER, Slot.AUXILIARY, Slot.EOS} | (
+            {Slot.AFTER} if prompt.supervise_frames else set()
+        )
+        supervised = [depth for depth, slot in enumerate(slots) if slot in spoken] if Slot.ANSWER in branch else []
+        return _Branch(
+            tuple(tokens), tuple(slots), tuple(supervised),
+            reads=slots.index(Slot.CLS) if Slot.CLS in branch else reads,
+            supervises_frames=Slot.ANSWER in branch and prompt.supervise_frames,
+        )  # fmt: skip
 
-    def _piece(self, slot: Slot, prompt: Prompt, query: Query, asks: str, *, opens: bool) -> Sequence[int]:
+    def _piece(
+        self,
+        slot: Slot,
+        prompt: Prompt,
+        asks: str,
+        answer: LabelRef | None,
+        written: tuple[LabelRef, ...],
+        *,
+        opens: bool,
+    ) -> Sequence[int]:
         """The tokens of one slot; `opens` tells that the slot stands directly behind the branch's opening text."""
         if slot is Slot.CLS:
             return (0,)
         if slot is Slot.CUE:
             return self._encode(prompt.cue_after(prompt.after) if opens else prompt.cue)
-        answer, written = query.first(asks), self._written(query, asks)
         if slot is Slot.ANSWER:
             return self._code(answer)
         joiner = self._encode(prompt.joiner) if prompt.joiner else ()
@@ -269,26 +321,6 @@ class Assembler:
     def _code(self, ref: LabelRef | None) -> tuple[int, ...]:
         assert self.writing is not None and ref is not None
         return self.writing.codebook.code(ref)
-
-    def _written(self, query: Query, asks: str) -> list[LabelRef]:
-        """The auxiliary labels of a query: each once, and never the answer again."""
-        assert self.writing is not None
-        known = {query.first(asks)}
-        refs = [ref for task in self.writing.auxiliary for ref in task.refs(query)]
-        return [ref for ref in refs if not (ref in known or known.add(ref))]  # type: ignore[func-returns-value]
-
-    def _supervise(
-        self, row: _Row, number: int, first: int, limit: int, tokens: list[int], slots: list[int], prompt: Prompt
-    ) -> None:
-        """Everything from the cue on is predicted from the token before it; frames and opening text on request."""
-        spoken = {Slot.CUE, Slot.ANSWER, Slot.AUXILIARY, Slot.EOS}
-        if prompt.supervise_frames:
-            spoken.add(Slot.AFTER)
-            between = np.flatnonzero(row.trunk.slots[:limit] == Slot.SEPARATOR)
-            row.supervised += [(int(place) - 1, int(row.trunk.tokens[place]), number) for place in between]
-        for depth, (token, slot) in enumerate(zip(tokens, slots, strict=True)):
-            if slot in spoken:
-                row.supervised.append((first + depth - 1 if depth else limit - 1, token, number))
 
     # ------------------------------------------------------------------------------------------------- targets
 

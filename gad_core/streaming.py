@@ -22,6 +22,7 @@ from torch import Tensor
 from gad_core.action_model import ActionModel
 from gad_core.batch import Batch
 from gad_core.errors import FeatureError, RegistryError
+from gad_core.feeding import all_finite
 from gad_core.language import LanguageModel
 from gad_core.modules import Transformer
 from gad_core.values import Band, Clip, Query, Sample, Slot, Stage
@@ -94,7 +95,7 @@ class Stream(ABC):
         Raises `FeatureError` for NaN and infinite values, which a cache would not get rid of; the frame is not taken.
         """
         given = features if isinstance(features, Tensor) else torch.from_numpy(np.array(features))
-        if not given.isfinite().all():
+        if not all_finite(given):
             raise FeatureError("a frame with NaN or infinite values was pushed", hint="leave it out, or repair it")
         rows = given.to(self.device).reshape(self.streams * self.tokens, -1)
         frames = self.model.connector(rows).view(self.streams, self.tokens, -1)

@@ -33,7 +33,7 @@ from gad_core.checkpoint import (
 )
 from gad_core.contracts import Corpus
 from gad_core.errors import TrainingError
-from gad_core.evaluation import Batches
+from gad_core.feeding import Feed
 from gad_core.training_options import Phase, Training
 from gad_core.values import Sample, Stage
 
@@ -58,6 +58,7 @@ class Trainer:
         self,
         model: ActionModel,
         corpus: Corpus,
+        feed: Feed,
         options: Training,
         *,
         seed: int,
@@ -65,10 +66,10 @@ class Trainer:
         accelerator: Accelerator,
         observer: Observer,
     ) -> None:
-        self.model, self.corpus, self.options, self.seed = model, corpus, options, seed
+        self.model, self.corpus, self.feed, self.options, self.seed = model, corpus, feed, options, seed
         self.folder, self.accelerator, self.observer = folder, accelerator, observer
         self.place = Place()
-        self._length = lambda sample: model.assembler.length(sample, corpus.features.tokens)
+        self._length = lambda sample: model.assembler.length(sample, feed.tokens)
 
     def run(self) -> Place:
         """Trains to the end, from the latest resume point if there is one."""
@@ -165,7 +166,7 @@ class Trainer:
             for batch in batches
         ]
         plan = [micro for parts in shares for micro in parts]
-        stream = Batches(plan, samples, self.corpus.features, self.model.assembler, Stage.TRAIN).stream(options.workers)
+        stream = self.feed.batches(plan, samples, self.model.assembler, Stage.TRAIN, options.workers)
         self.model.train()
         for batch, parts in zip(batches, shares, strict=True):
             queries = sum(len(samples[index].queries) for index in batch)
@@ -197,7 +198,7 @@ class Trainer:
                 stable_seed("dropout", self.seed, self.place.step, number, self.accelerator.process_index)
             )
             with self.accelerator.autocast():
-                losses = self.model(batch.to(self.accelerator.device))
+                losses = self.model(batch)
             chosen = {name: loss for name, loss in losses.items() if phase.losses is None or name in phase.losses}
             if not chosen:
                 raise TrainingError(

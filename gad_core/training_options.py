@@ -69,6 +69,10 @@ class Training(BaseModel):
         False, description="torch.compile the language model: a minute or two at first, for long runs on a GPU"
     )
     workers: int = Field(0, ge=0, description="processes that read and assemble batches")
+    resident: bool | Literal["auto"] = Field(
+        "auto",
+        description="keep all recordings in the device's memory; auto: on a GPU with four times the room",
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field((), description="where else to log to")
 
     @model_validator(mode="after")

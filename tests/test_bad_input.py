@@ -96,7 +96,8 @@ def test_wrong_annotations(
     assert not list(project.root.glob("runs/*/*/results.json"))
 
 
-def test_features_that_are_not_numbers(project: Project) -> None:
+@pytest.mark.parametrize("resident", ["false", "true"])
+def test_features_that_are_not_numbers(project: Project, resident: str) -> None:
     array = project.features(9)
     array[7, 2] = np.nan
     project.write_features("r1", array)
@@ -105,7 +106,7 @@ def test_features_that_are_not_numbers(project: Project) -> None:
     assert "r1.npy" in result.output
     assert "frame 7" in result.output
     assert project.pack("--allow-nonfinite").exit_code == 0
-    project.write()
+    project.write(training=f"resident: {resident}")
     message = project.refused("run", "registry.yaml", "discriminative")
     assert "NaN" in message
     assert "r1" in message

@@ -20,9 +20,10 @@ from gad_core.composition import compose
 from gad_core.contracts import Head
 from gad_core.corpora import FrameLabels, StreamCorpus
 from gad_core.errors import BackboneError, FeatureError, RegistryError
-from gad_core.evaluation import predict_split
+from gad_core.evaluation import predict_samples
 from gad_core.experiment import Experiment
 from gad_core.features import ArrayFeatures
+from gad_core.feeding import make_feed
 from gad_core.lora_options import Lora
 from gad_core.streaming import CachedStream, open_stream
 from gad_core.testing.tiny import Tiny
@@ -223,12 +224,14 @@ def test_merging_drifts_by_rounding_alone() -> None:
 
 
 @pytest.mark.parametrize("head", [Discriminative(), Generative(decoding="score-all")], ids=lambda head: head.name)
-def test_the_protocol_stream_asks_every_frame_once(head: Head) -> None:
+@pytest.mark.parametrize("resident", [False, True], ids=["read", "resident"])
+def test_the_protocol_stream_asks_every_frame_once(head: Head, resident: bool) -> None:
     """Through the ring where the head can be cached, in one banded forward pass where it writes: the same question."""
     found = corpus(frames=25)
     found.windows = replace(found.windows, protocol="stream")
     model = built(head, found)
-    evaluation = predict_split(model, found, "test", accelerator=Accelerator(cpu=True), batch=2)
+    feed = make_feed(found.features, torch.device("cpu"), resident=resident)
+    evaluation = predict_samples(model, found.samples("test"), feed, accelerator=Accelerator(cpu=True), batch=2)
     assert evaluation.predictions.frames.tolist() == [*range(25), *range(25)]
     for place, name in enumerate("ab"):
         expected = banded(model, found, name, 0, 25, Band(8, 3)).numpy()

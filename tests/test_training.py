@@ -21,6 +21,7 @@ from gad_core.batching import evaluation_batches, share, training_batches
 from gad_core.checkpoint import Place, load_weights, save_checkpoint
 from gad_core.errors import CheckpointError, TrainingError
 from gad_core.experiment import Experiment
+from gad_core.feeding import make_feed
 from gad_core.run import make_model
 from gad_core.testing.corpus import Memory
 from gad_core.testing.tiny import Tiny
@@ -59,8 +60,10 @@ def train(given: Experiment, folder: Path, *, seed: int = 0, watch: Watch | None
     corpus = given.dataset.open()
     model = make_model(given, corpus, seed)
     watch = watch or Watch()
+    accelerator = Accelerator(cpu=True)
+    feed = make_feed(corpus.features, accelerator.device, given.training.resident)
     Trainer(
-        model, corpus, given.training, seed=seed, folder=folder, accelerator=Accelerator(cpu=True), observer=watch
+        model, corpus, feed, given.training, seed=seed, folder=folder, accelerator=accelerator, observer=watch
     ).run()
     return model, watch
 

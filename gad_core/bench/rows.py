@@ -19,6 +19,7 @@ from gad_core.bench.workload import Workload, with_windows
 from gad_core.contracts import Corpus, Features
 from gad_core.corpora import StreamCorpus
 from gad_core.features import FeatureStore
+from gad_core.feeding import make_feed
 from gad_core.streaming import Mode, open_stream
 from gad_core.values import Band, Sample, Slot, Stage
 
@@ -120,10 +121,11 @@ class Bench:
 
     def _answers(self, model: ActionModel, corpus: Corpus) -> Step:
         samples, size = _again(corpus.samples("test")), self._batch(corpus.protocol)
+        feed = make_feed(corpus.features, self.device, resident="auto")
 
         def step() -> int:
             chosen = list(itertools.islice(samples, size))
-            return len(model.predict(model.assembler(chosen, corpus.features, Stage.PREDICT).to(self.device)))
+            return len(model.predict(feed.deliver(model.assembler(chosen, feed.source, Stage.PREDICT))))
 
         return step
 
@@ -141,13 +143,14 @@ class Bench:
     def _trainings(self, model: ActionModel, corpus: Corpus) -> Iterator[Case]:
         """A label a window as the paper trains, labels at all recent frames, and those with the text thinned out."""
         memory = naive.InMemory(corpus.features)
+        feed = make_feed(corpus.features, self.device, resident="auto")
         fast = model
         if self.compile:
             fast = copy.deepcopy(model)
             fast.transformer.compile(dynamic=True)
 
         def ours(samples: list[Sample]) -> torch.Tensor:
-            batch = fast.assembler(samples, corpus.features, Stage.TRAIN).to(self.device)
+            batch = feed.deliver(fast.assembler(samples, feed.source, Stage.TRAIN))
             return torch.stack(list(fast(batch).values())).sum()
 
         def official(samples: list[Sample]) -> torch.Tensor:
