@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from gad_core.errors import BackboneError
 from gad_core.lora_options import Lora
 from gad_core.modules import Transformer
 
@@ -157,3 +159,24 @@ class CausalTransformer(Transformer):
             for layer, weight, before in zip(layers, weights, kept, strict=True):
                 layer.unmerge()
                 weight.data.copy_(before)
+
+    def use_liger(self) -> None:
+        """Norms and MLPs of this model alone.
+
+        Not the rotary embedding, which Liger replaces for every model of the process, and no loss, for no logits are
+        made where its losses would take them.
+        """
+        try:
+            from liger_kernel import transformers as liger
+        except ImportError as error:
+            raise BackboneError(
+                "`liger: true`, and liger-kernel is not installed",
+                hint="`pip install liger-kernel`, or remove `liger: true`",
+            ) from error
+        if not torch.cuda.is_available():
+            raise BackboneError("`liger: true`, and there is no GPU for its kernels", hint="remove `liger: true`")
+        apply = getattr(liger, f"apply_liger_kernel_to_{self.causal.config.model_type}")
+        modeling = vars(sys.modules[type(self.causal).__module__])
+        before = dict(modeling)
+        apply(rope=False, cross_entropy=False, fused_linear_cross_entropy=False, model=self.causal)
+        modeling.update(before)  # it also changed what the next models are made of

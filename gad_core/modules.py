@@ -74,6 +74,13 @@ class Transformer(nn.Module, ABC):
         differs by rounding. Afterwards everything is bit-equal to before."""
         yield
 
+    def use_liger(self) -> None:
+        """Takes the fused GPU kernels of the library Liger; results differ by rounding.
+
+        Raises `BackboneError` unless the transformer can, the library is there, and so is a GPU.
+        """
+        raise BackboneError("this backbone has no use for Liger's kernels", hint="remove `liger: true`")
+
 
 class HeadModule(nn.Module, ABC):
     """The trainable part of a head. It reads hidden states at slots and sees neither transformer nor adapters."""

@@ -51,6 +51,8 @@ def run(
     accelerator.wait_for_everyone()
     corpus = experiment.dataset.open()
     model = make_model(experiment, corpus, seed).to(accelerator.device)
+    if experiment.training.liger:
+        model.transformer.use_liger()
     if experiment.training.compile:
         model.transformer.compile(dynamic=True)
     reset_peak_memory()

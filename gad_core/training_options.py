@@ -68,6 +68,7 @@ class Training(BaseModel):
     compile: bool = Field(
         False, description="torch.compile the language model: a minute or two at first, for long runs on a GPU"
     )
+    liger: bool = Field(False, description="take the fused kernels of liger-kernel, if it is installed; GPUs only")
     workers: int = Field(0, ge=0, description="processes that read and assemble batches")
     resident: bool | Literal["auto"] = Field(
         "auto",

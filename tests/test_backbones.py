@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -358,6 +359,63 @@ def test_a_checkpoint_that_lacks_weights_is_refused(checkpoints: dict[str, Path]
     save_file(state, file, metadata={"format": "pt"})
     with pytest.raises(BackboneError, match=r"lacks 1 weights, model\.layers\.1"):
         load(file.parent)
+
+
+# ----------------------------------------------------------------------------------------------------------- liger
+
+
+def liger(monkeypatch: pytest.MonkeyPatch, family: str) -> list[dict[str, object]]:
+    """A stand-in for the library on a machine with a GPU: it replaces what the library replaces."""
+    calls: list[dict[str, object]] = []
+    modeling = sys.modules[FAMILIES[family][1].__module__]
+    names = [name for name in vars(modeling) if name.endswith(("RMSNorm", "MLP"))]
+
+    def apply(**options: object) -> None:
+        calls.append(options)
+        for name in names:
+            setattr(modeling, name, None)
+
+    library = types.ModuleType("liger_kernel")
+    library.transformers = types.ModuleType("liger_kernel.transformers")  # type: ignore[attr-defined]
+    setattr(library.transformers, f"apply_liger_kernel_to_{family}", apply)
+    monkeypatch.setitem(sys.modules, "liger_kernel", library)
+    monkeypatch.setitem(sys.modules, "liger_kernel.transformers", library.transformers)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    return calls
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_liger_changes_this_model_alone(
+    checkpoints: dict[str, Path], family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(checkpoints[family])
+    calls = liger(monkeypatch, family)
+    model.use_liger()
+    (options,) = calls
+    assert options.pop("model") is model.causal
+    assert not any(options.values()), "neither the embedding of every model nor a loss over all logits"
+    load(checkpoints[family])  # what models are made of is as before
+
+
+def test_liger_that_is_not_there_is_explained(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(checkpoints["llama"])
+    liger(monkeypatch, "llama")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BackboneError, match="no GPU"):
+        model.use_liger()
+    monkeypatch.setitem(sys.modules, "liger_kernel", None)
+    with pytest.raises(BackboneError, match="not installed"):
+        model.use_liger()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="Liger's kernels need a GPU")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_liger_changes_rounding_alone(checkpoints: dict[str, Path], family: str) -> None:
+    pytest.importorskip("liger_kernel", reason="needs liger-kernel")
+    plain, fused = load(checkpoints[family]).cuda(), load(checkpoints[family]).cuda()
+    fused.use_liger()
+    embeddings, positions = (tensor.cuda() for tensor in inputs(plain))
+    torch.testing.assert_close(fused(embeddings, None, positions), plain(embeddings, None, positions))
 
 
 # ----------------------------------------------------------------------------------------------------- llama-tiny
