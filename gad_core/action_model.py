@@ -90,20 +90,26 @@ class ActionModel(nn.Module):
             inputs = torch.where((slots == Slot.CLS)[..., None], self.cls.to(inputs.dtype), inputs)
         return inputs
 
-    def states(self, batch: Batch, cache: Any = None, frames: Tensor | None = None) -> Tensor:
-        """Hidden states after the final norm, (B, L, H)."""
-        return self.transformer(self.embeddings(batch, frames), batch.mask(), batch.positions, cache)
+    def states(
+        self, batch: Batch, cache: Any = None, frames: Tensor | None = None, read: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states after the final norm, (B, L, H); with `read` (B, R) at these columns of each row alone."""
+        return self.transformer(self.embeddings(batch, frames), batch.mask(), batch.positions, cache, read)
+
+    def _read(self, batch: Batch) -> Tensor | None:
+        """The columns whose states the head reads, None where it may read any."""
+        return None if self.head.reads_everywhere else batch.read
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """The named losses of a training batch, each a mean over its queries."""
-        return self.head.loss(self.states(batch), batch, LanguageModel(self, batch))
+        return self.head.loss(self.states(batch, read=self._read(batch)), batch, LanguageModel(self, batch))
 
     @torch.no_grad()
     def predict(self, batch: Batch, frames: Tensor | None = None) -> Tensor:
         """Scores (Q, C) of a prediction batch, float32, -inf beyond a query's own labels."""
         opens_cue = any(Slot.CUE in branch for branch in self.assembler.layouts[Stage.PREDICT])
         cache = self.transformer.make_cache() if opens_cue else None
-        states = self.states(batch, cache, frames)
+        states = self.states(batch, cache, frames, self._read(batch))
         return self.head.predict(states, batch, LanguageModel(self, batch, cache)).float()
 
     def part(self, name: Part) -> Iterator[tuple[str, nn.Parameter]]:

@@ -40,6 +40,7 @@ class Batch:
     source: Tensor  # (M,) int64
     target: Tensor  # (M,) int64
     owner: Tensor  # (M,) int64
+    read: Tensor  # (B, R) int64: columns of each row, each once; among them are all of `readout` and `source`
     sink: Tensor | None = None  # (B, L) int32: in a band, which prompt a token belongs to, or sees
     since: Tensor | None = None  # (B, L) int32: in a band, the first column of the frames a token sees
 

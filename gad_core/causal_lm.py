@@ -12,7 +12,8 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from gad_core.errors import BackboneError
 from gad_core.lora_options import Lora
@@ -20,6 +21,13 @@ from gad_core.modules import Transformer
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 """What weights can be held in, by its name in a registry file."""
+FAMILIES = ("llama", "qwen2")
+"""The model types whose blocks are known part by part, and whose attention follows masks and position ids as given."""
+
+
+def slides(config: PretrainedConfig) -> bool:
+    """Whether a block of the model sees a sliding window only."""
+    return "sliding_attention" in (getattr(config, "layer_types", None) or ())
 
 
 class RingCache:
@@ -56,6 +64,22 @@ class RingCache:
         return 0
 
 
+class _Known:
+    """Keys and values that are there already, where a block asks its cache for them."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        self.keys, self.values = keys, values
+
+    def update(self, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """All keys and values, (B, heads, C + L, width); those handed in are among them."""
+        return self.keys, self.values
+
+
+def _wide(columns: Tensor, like: Tensor) -> Tensor:
+    """Columns (B, R) as an index into (B, L, H)."""
+    return columns[..., None].expand(-1, -1, like.shape[2])
+
+
 class CausalTransformer(Transformer):
     """A causal language model: `causal.model` is its decoder, `causal.lm_head` its output projection.
 
@@ -67,6 +91,7 @@ class CausalTransformer(Transformer):
         super().__init__()
         self.causal: Any = causal
         self.lora = lora
+        self._known = causal.config.model_type in FAMILIES and not slides(causal.config)
         self.hidden_size = self.causal.config.hidden_size
         self.positions = self.causal.config.max_position_embeddings
         self.vocabulary = cast(nn.Embedding, causal.get_input_embeddings()).num_embeddings
@@ -84,27 +109,85 @@ class CausalTransformer(Transformer):
     def embed(self, ids: Tensor) -> Tensor:
         return self.causal.get_input_embeddings()(ids)
 
-    def forward(self, embeddings: Tensor, mask: Tensor | None, positions: Tensor, cache: Any = None) -> Tensor:
-        return self.causal.model(
-            inputs_embeds=embeddings.to(self.dtype),
-            attention_mask=self._attention_mask(embeddings, mask, cache),
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).last_hidden_state
-
-    def _attention_mask(self, embeddings: Tensor, mask: Tensor | None, cache: Any) -> Tensor:
-        """The mask as transformers takes it unmodified.
-
-        Without one, a row of ones says "nothing is padded": sdpa then runs its causal kernel, and position ids that
-        repeat are not taken for several sequences packed into one, as they are where no mask is given at all.
-        """
-        if mask is None:
-            past = cache.get_seq_length() if cache is not None else 0
-            return torch.ones(
-                embeddings.shape[0], past + embeddings.shape[1], dtype=torch.int64, device=embeddings.device
+    def forward(
+        self,
+        embeddings: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+        cache: Any = None,
+        read: Tensor | None = None,
+    ) -> Tensor:
+        decoder = self.causal.model
+        hidden = embeddings.to(self.dtype)
+        seen = self._attention_mask(hidden, mask, cache)
+        if read is None or not self._known:
+            if seen is None:
+                # A row of ones says "nothing is padded": position ids that repeat are then not taken for several
+                # sequences packed into one, as they are where no mask is given at all.
+                seen = torch.ones(hidden.shape[:2], dtype=torch.int64, device=hidden.device)
+            return decoder(
+                inputs_embeds=hidden,
+                attention_mask=seen,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=cache is not None,
+            ).last_hidden_state
+        turns = decoder.rotary_emb(hidden, positions)
+        *blocks, last = decoder.layers
+        for block in blocks:
+            hidden = block(
+                hidden,
+                attention_mask=seen,
+                position_embeddings=turns,
+                past_key_values=cache,
+                use_cache=cache is not None,
             )
-        if self.causal.config._attn_implementation == "sdpa":
+        states = decoder.norm(self._at(last, hidden, mask, turns, cache, read))
+        return torch.zeros_like(hidden).scatter(1, _wide(read, hidden), states)
+
+    def _at(
+        self,
+        block: Any,
+        hidden: Tensor,
+        mask: Tensor | None,
+        turns: tuple[Tensor, Tensor],
+        cache: Any,
+        read: Tensor,
+    ) -> Tensor:
+        """What a block makes at some columns, (B, R, H): all tokens give keys and values, those alone ask."""
+        attention, normed = block.self_attn, block.input_layernorm(hidden)
+        keys, values = (
+            project(normed).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+            for project in (attention.k_proj, attention.v_proj)
+        )
+        keys, _ = apply_rotary_pos_emb(keys, keys, *turns)
+        if cache is not None:
+            keys, values = cache.update(keys, values, attention.layer_idx)
+        if mask is None:
+            places = torch.arange(keys.shape[2], device=read.device)
+            seen = (places <= (keys.shape[2] - hidden.shape[1] + read)[..., None])[:, None]
+        else:
+            seen = mask.gather(2, read[:, None, :, None].expand(-1, -1, -1, mask.shape[3]))
+        cosine, sine = (part.expand(len(hidden), -1, -1).gather(1, _wide(read, part)) for part in turns)
+        attended, _ = attention(
+            normed.gather(1, _wide(read, normed)),
+            attention_mask=self._attention_mask(hidden, seen, None),
+            position_embeddings=(cosine, sine),
+            past_key_values=_Known(keys, values),
+        )
+        hidden = hidden.gather(1, _wide(read, hidden)) + attended
+        return hidden + block.mlp(block.post_attention_layernorm(hidden))
+
+    def _attention_mask(self, hidden: Tensor, mask: Tensor | None, cache: Any) -> Tensor | None:
+        """The mask as the blocks take it; None is their causal kernel, which knows of no earlier tokens."""
+        lazy = self.causal.config._attn_implementation == "sdpa"
+        past = 0 if cache is None else cache.get_seq_length()
+        if mask is None:
+            if lazy and not past:
+                return None
+            size = hidden.shape[1]
+            mask = torch.ones(size, past + size, dtype=torch.bool, device=hidden.device).tril(past)[None, None]
+        if lazy:
             return mask
         barred = torch.finfo(self.dtype).min  # eager attention adds its mask to the scores
         return torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill(~mask, barred)

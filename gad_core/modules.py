@@ -38,12 +38,20 @@ class Transformer(nn.Module, ABC):
         """Embeddings of token ids: (…,) int64 → (…, H)."""
 
     @abstractmethod
-    def forward(self, embeddings: Tensor, mask: Tensor | None, positions: Tensor, cache: Any = None) -> Tensor:
+    def forward(
+        self,
+        embeddings: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+        cache: Any = None,
+        read: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states after the final norm: (B, L, H) → (B, L, H).
 
         `mask` is (B, 1, L, C + L) bool, true where a token may look (C tokens are in the cache), or None for plain
         causal attention. `positions` is (B, L) int64. With a `cache` made by `make_cache` the keys and values of these
-        tokens are appended to it.
+        tokens are appended to it. `read` (B, R) int64 are the columns of each row whose states are wanted, each once:
+        elsewhere anything finite may stand, so that what only those states need can be left out. None: all of them.
         """
 
     @abstractmethod
@@ -84,6 +92,10 @@ class Transformer(nn.Module, ABC):
 
 class HeadModule(nn.Module, ABC):
     """The trainable part of a head. It reads hidden states at slots and sees neither transformer nor adapters."""
+
+    reads_everywhere: bool = True
+    """Whether it may read any state. False promises that it reads those at `Batch.read` alone, where queries are read
+    and supervised tokens are predicted; the other states are then not made, and hold anything."""
 
     @abstractmethod
     def loss(self, states: Tensor, batch: Batch, lm: LanguageModel) -> Mapping[str, Tensor]:

@@ -15,13 +15,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 from transformers.utils import logging
 
-from gad_core.causal_lm import DTYPES, CausalTransformer
+from gad_core.causal_lm import DTYPES, FAMILIES, CausalTransformer, slides
 from gad_core.errors import BackboneError
 from gad_core.lora_options import Lora
 from gad_core.subwords import SubwordText
 
-FAMILIES = ("llama", "qwen2")
-"""The model types whose attention is known to follow masks and position ids as given."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -84,7 +82,7 @@ def load_config(checkpoint: str) -> PretrainedConfig:
         )
     with _refused(checkpoint, "config.json"), quiet():
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
-    sliding = "sliding_attention" in (getattr(config, "layer_types", None) or ())
+    sliding = slides(config)
     if config.model_type not in FAMILIES or sliding:
         raise BackboneError(
             f"checkpoint '{checkpoint}' is a {config.model_type} model{' with a sliding window' if sliding else ''}",

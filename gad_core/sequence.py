@@ -172,6 +172,7 @@ class Assembler:
             source=torch.from_numpy(supervised[:, 0].copy()),
             target=torch.from_numpy(supervised[:, 1].copy()),
             owner=torch.from_numpy(supervised[:, 2].copy()),
+            read=torch.from_numpy(_read_columns(rows, width)),
         )
 
     def length(self, sample: Sample, tokens_a_frame: int) -> int:
@@ -358,6 +359,15 @@ def _padded(rows: Sequence[_Row], width: int) -> dict[str, Tensor]:
     if any(row.banded for row in rows):
         columns |= {"sink": sink, "since": since}
     return {name: torch.from_numpy(column) for name, column in columns.items()}
+
+
+def _read_columns(rows: Sequence[_Row], width: int) -> np.ndarray:
+    """The columns (B, R) whose states are read; rows with fewer than others are filled up with columns nobody reads."""
+    read = np.zeros((len(rows), width), dtype=bool)
+    for index, row in enumerate(rows):
+        read[index, row.readouts] = True
+        read[index, [column for column, _, _ in row.supervised]] = True
+    return np.argsort(~read, axis=1, kind="stable")[:, : read.sum(axis=1).max()]
 
 
 def _frames(samples: Sequence[Sample], features: Features) -> np.ndarray:

@@ -140,6 +140,20 @@ MUTATIONS = (
     ),
     Mutation("position ids are not passed on", CAUSAL, "position_ids=positions", "position_ids=None", "TestLlamaTiny"),
     Mutation(
+        "the last block sees one token too many",
+        CAUSAL,
+        "[..., None])[:, None]",
+        "[..., None] + 1)[:, None]",
+        "TestLlamaTiny",
+    ),
+    Mutation(
+        "states that predict supervised tokens are not said to be read",
+        SEQUENCE,
+        "        read[index, [column for column, _, _ in row.supervised]] = True\n",
+        "",
+        "TestGad",
+    ),
+    Mutation(
         "an adapter on an output projection that is not used",
         CAUSAL,
         'targets + ["lm_head"] * lm_head',

@@ -1,8 +1,9 @@
 """The scheme of the official code, to measure against: it is kept here and used nowhere else.
 
-One window a step; the connector over every frame of every window; adapters beside the weights, not in them; logits over
-the whole vocabulary at every position, most of them thrown away; decoding token by token, one window at a time
-(REFERENCE: forward, losses, texts, speed). Features are in memory, as in the figures of the reference.
+One window a step, in training sixteen of a stream or one clip; the connector over every frame of every window; adapters
+beside the weights, not in them; logits over the whole vocabulary at every position, most of them thrown away; decoding
+token by token, one window at a time (REFERENCE: forward, losses, texts, speed). Features are in memory, as in its
+figures.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gad_core.action_model import ActionModel
-from gad_core.contracts import Features
+from gad_core.contracts import Corpus, Features
 from gad_core.language import LanguageModel
 from gad_core.values import Sample, Slot, Stage
 
@@ -74,6 +75,11 @@ def _decoded(model: ActionModel, logits: Tensor, position: int, cache: object) -
         states = model.transformer(model.embed(token), None, torch.full_like(token, position), cache)
         ids.append(int(full_logits(model, states)[0, -1].argmax()))
     return torch.tensor([ids])
+
+
+def trained_at_once(corpus: Corpus) -> int:
+    """Samples of a training step: one clip, or sixteen windows of streams."""
+    return 1 if corpus.protocol == "clips" else 16
 
 
 def loss(model: ActionModel, samples: Sequence[Sample], features: Features, device: torch.device) -> Tensor:

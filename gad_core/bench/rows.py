@@ -23,7 +23,7 @@ from gad_core.feeding import make_feed
 from gad_core.streaming import Mode, open_stream
 from gad_core.values import Band, Sample, Slot, Stage
 
-BATCHES = {"window": 8, "dense": 4, "clips": 4, "training": 16, "dense training": 4}
+BATCHES = {"window": 8, "dense": 4, "clips": 4, "training": 16, "dense training": 4, "clips training": 4}
 """Samples a step on a CPU; a GPU takes `ON_GPU` times as many."""
 ON_GPU = 8
 STREAMS = {"cpu": 16, "cuda": 64}
@@ -156,8 +156,9 @@ class Bench:
         def official(samples: list[Sample]) -> torch.Tensor:
             return naive.loss(model, samples, memory, self.device)
 
-        yield Case("naive", "training", self._trained(model, official, corpus, self._batch("training")))
-        yield Case("gad", "training", self._trained(fast, ours, corpus, self._batch("training")))
+        yield Case("naive", "training", self._trained(model, official, corpus, naive.trained_at_once(corpus)))
+        size = self._batch("clips training" if corpus.protocol == "clips" else "training")
+        yield Case("gad", "training", self._trained(fast, ours, corpus, size))
         if isinstance(corpus, StreamCorpus):
             size = self._batch("dense training")
             dense = with_windows(corpus, queries="dense")

@@ -138,6 +138,23 @@ class BackboneContract(ComponentContract):
             parts.append(model(embeddings[:, start:stop], part, positions[:, start:stop], cache))
         self.same(torch.cat(parts, dim=1), model(embeddings, mask, positions))
 
+    @pytest.mark.parametrize("branches", [False, True])
+    def test_states_that_are_read_are_the_same(self, model: Transformer, branches: bool) -> None:
+        """What is left out where few columns are read changes nothing at those, nor for the tokens that come next."""
+        embeddings, positions = inputs(model)
+        mask = None
+        if branches:
+            mask, positions = tree()
+        rows, read = torch.arange(2)[:, None], torch.tensor([[LENGTH - 1, 0, 3], [2, FORK, 1]])
+        whole, sparing = model.make_cache(), model.make_cache()
+        states = model(embeddings, mask, positions, whole)
+        found = model(embeddings, mask, positions, sparing, read)
+        assert found.shape == states.shape and torch.isfinite(found).all()
+        self.same(found[rows, read], states[rows, read])
+        sees = torch.ones(2, 1, 1, LENGTH + 1, dtype=torch.bool)
+        following = embeddings[:, :1], sees, positions[:, -1:] + 1
+        self.same(model(*following, sparing), model(*following, whole))
+
     def test_a_ring_is_a_cache(self, model: Transformer) -> None:
         """Keys and values at places that are told are what they are in a row; a backbone without a ring says so."""
         try:

@@ -101,6 +101,19 @@ class HeadContract(ComponentContract):
 
     @few
     @given(data=st.data())
+    def test_it_reads_where_it_says(self, made: Head, data: st.DataObject) -> None:
+        """A head that does not read everywhere reads at `Batch.read` alone: elsewhere states may be wrong."""
+        composition = self.compose(data, head=made)
+        model = composition.model.eval()
+        trained, asked = self.drawn(data, composition), self.drawn(data, composition)
+        losses, scores = composition.losses(trained), composition.scores(asked)
+        model.head.reads_everywhere = True
+        for name, loss in composition.losses(trained).items():
+            self.same(losses[name], loss)
+        self.same(scores, composition.scores(asked))
+
+    @few
+    @given(data=st.data())
     def test_mixed_precision_works(self, made: Head, data: st.DataObject) -> None:
         composition = self.compose(data, head=made)
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from gad_core.modules import Transformer
 
+UNWANTED = 7.0
+"""Stands in states nobody said they would read: whoever reads them is found out."""
+
 
 class TinyTransformer(Transformer):
     """Masked attention over embeddings with sinusoidal positions, then a two-layer network."""
@@ -31,7 +34,14 @@ class TinyTransformer(Transformer):
     def embed(self, ids: Tensor) -> Tensor:
         return self.embedding(ids)
 
-    def forward(self, embeddings: Tensor, mask: Tensor | None, positions: Tensor, cache: Any = None) -> Tensor:
+    def forward(
+        self,
+        embeddings: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+        cache: Any = None,
+        read: Tensor | None = None,
+    ) -> Tensor:
         states = embeddings + self._place(positions)
         shape = (*states.shape[:2], self.heads, -1)
         query, key, value = (part.view(shape).transpose(1, 2) for part in self.mix(states).chunk(3, dim=-1))
@@ -40,7 +50,11 @@ class TinyTransformer(Transformer):
             key, value = (torch.cat(parts, dim=2) for parts in zip(*cache, strict=True))
         mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
         states = states + self.out(mixed.transpose(1, 2).flatten(2))
-        return self.norm(states + self.network(states))
+        states = self.norm(states + self.network(states))
+        if read is None:
+            return states
+        wanted = read[..., None].expand(-1, -1, self.hidden_size)
+        return torch.full_like(states, UNWANTED).scatter(1, wanted, states.gather(1, wanted))
 
     def _place(self, positions: Tensor) -> Tensor:
         rate = torch.exp(

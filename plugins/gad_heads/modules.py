@@ -17,6 +17,8 @@ from gad_core.values import LabelSpace
 class GenerativeModule(HeadModule):
     """Learns to write the answer; has no weights of its own."""
 
+    reads_everywhere = False
+
     def __init__(self, decoding: Decoding) -> None:
         super().__init__()
         self.decoding = decoding
@@ -30,6 +32,8 @@ class GenerativeModule(HeadModule):
 
 class ClassifierModule(HeadModule):
     """Linear layers with bias on the read-out state, one a target."""
+
+    reads_everywhere = False
 
     def __init__(self, hidden_size: int, targets: Mapping[str, LabelSpace], *, dropout: float = 0.0) -> None:
         super().__init__()

@@ -19,6 +19,8 @@ FIRST_SCALE = 10.0
 class LabelEmbeddingModule(HeadModule):
     """score = scale · cos(W state, encoding - mean encoding of the label space)."""
 
+    reads_everywhere = False
+
     def __init__(
         self, hidden_size: int, targets: Mapping[str, LabelSpace], *, unseen: frozenset[str], tuned: bool
     ) -> None:
