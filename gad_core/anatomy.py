@@ -12,6 +12,7 @@ from rich.table import Table
 
 from gad_core.action_model import ActionModel
 from gad_core.batch import Batch
+from gad_core.console import make_console
 from gad_core.contracts import Corpus
 from gad_core.errors import DataError
 from gad_core.experiment import Experiment
@@ -25,7 +26,7 @@ PARTS = ("backbone", "connector", "cls", "rows", "head")
 
 def describe(experiment: Experiment, *, split: str, uid: str | None, console: Console | None = None) -> None:
     """Prints everything `gad show` shows. Raises `GadError` where the experiment cannot be built."""
-    console = console or Console()
+    console = console or make_console()
     require_files([experiment])
     corpus = experiment.dataset.open()
     model = make_model(experiment, corpus, experiment.seeds[0])

@@ -143,7 +143,7 @@ class CausalTransformer(Transformer):
                 use_cache=cache is not None,
             )
         states = decoder.norm(self._at(last, hidden, mask, turns, cache, read))
-        return torch.zeros_like(hidden).scatter(1, _wide(read, hidden), states)
+        return states.new_zeros(hidden.shape).scatter(1, _wide(read, hidden), states)
 
     def _at(
         self,

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from gad_core.console import make_console
+
 
 class Reporter:
     """Reports one run. Silent in all processes but the first."""
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
-        self.console = console or Console()
+        self.console = console or make_console()
         self.quiet = quiet
         self._bar: Progress | None = None
         self._task: TaskID | None = None

@@ -382,6 +382,11 @@ def test_no_text_is_a_traceback(start: int, removed: int, words: list[str]) -> N
     assert message.startswith("registry.yaml:")
 
 
+def test_runs_lie_beside_the_file_unless_it_says_otherwise(tmp_path: Path) -> None:
+    assert registry.loads(BOOK, tmp_path).runs == tmp_path / "runs"
+    assert registry.loads(BOOK + "runs: ../elsewhere\n", tmp_path).runs == tmp_path / ".." / "elsewhere"
+
+
 def test_check_lists_what_would_run_and_what_is_not_there_yet(tmp_path: Path) -> None:
     own = "{use: segments, features: x.lmdb, annotations: x.csv}"
     text = changed("  kitchen: {use: kitchen}", f"  kitchen: {{use: kitchen}}\n  own: {own}")
@@ -392,7 +397,7 @@ def test_check_lists_what_would_run_and_what_is_not_there_yet(tmp_path: Path) ->
     path = tmp_path / "registry.yaml"
     path.write_text(text, encoding="utf-8")
     (tmp_path / "x.csv").touch()
-    shown = CliRunner().invoke(main, ["check", str(path)], env={"COLUMNS": "200"}).output
+    shown = CliRunner().invoke(main, ["check", str(path)]).output  # no terminal: no line is broken
     assert "mine[1]" in shown and "segments · llama-tiny · discriminative" in shown and "3 4" in shown
     assert "needs x.lmdb, not there yet" in shown and "x.csv" not in shown
     assert "sweep heads: 3 points, 0 skipped" in shown and "sweep all: 2 points, 2 skipped" in shown

@@ -145,10 +145,11 @@ def _print(rows: list[Row], matmul: float, device: torch.device, threads: int) -
     """A table for each workload and head; rows of 80 columns."""
     from itertools import groupby
 
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from gad_core.console import make_console
+
+    console = make_console(highlight=False)
     for (workload, head), found in groupby(rows, key=lambda row: (row.workload, row.head)):
         table = Table(
             "", "rate", "p50 / p95 / p99 ms", "MB", "× naive", "matmul",

@@ -64,11 +64,12 @@ def _check_data(experiments: Sequence[Experiment], file: Path) -> None:
 
 
 def _list(book: Registry, file: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    from gad_core.console import make_console
+
+    console = make_console()
     table = Table("experiment", "composition", "seeds", box=None, pad_edge=False)
     for name, experiment in book.experiments.items():
         if not any(name in sweep.experiments for sweep in book.sweeps.values()):

@@ -28,9 +28,9 @@ def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_jso
     """
     import json
 
-    from rich.console import Console
     from rich.table import Table
 
+    from gad_core.console import make_console
     from gad_core.loading import evaluate as score
 
     protocol, metrics = score(run, split, options, batch=batch)
@@ -40,4 +40,4 @@ def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_jso
     table = Table("metric", "value", title=f"{run} on {split} ({protocol})")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.2f}")
-    Console().print(table)
+    make_console().print(table)

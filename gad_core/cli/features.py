@@ -63,9 +63,9 @@ def info(store: Path) -> None:
     Example:
       gad features info my.lmdb
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from gad_core.console import make_console
     from gad_core.features import FeatureStore
 
     opened = FeatureStore(store)
@@ -82,7 +82,7 @@ def info(store: Path) -> None:
         ("such as", ", ".join(list(opened.lengths)[:3])),
     ):
         table.add_row(name, value)
-    Console().print(table)
+    make_console().print(table)
 
 
 @features.command()

@@ -23,14 +23,13 @@ def plugins(name: str | None) -> None:
       gad plugins
       gad plugins gad
     """
-    from rich.console import Console
-
+    from gad_core.console import make_console
     from gad_core.plugins import installed
 
     if name is None:
-        _list(installed(), Console())
+        _list(installed(), make_console())
     else:
-        _describe(installed(), name, Console())
+        _describe(installed(), name, make_console())
 
 
 def _list(found: Plugins, console: Console) -> None:

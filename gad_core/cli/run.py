@@ -10,7 +10,9 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("names", nargs=-1, metavar="[EXPERIMENT…]")
-@click.option("--runs", type=click.Path(path_type=Path), default=None, help="Where runs are kept; `runs` beside FILE.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=None, help="Where runs are kept; as FILE says unless given."
+)
 @click.option("--seed", "seeds", type=int, multiple=True, help="Run these seeds instead of the registry's.")
 @click.option("--force", is_flag=True, help="Run again what is finished, and start over what was interrupted.")
 @click.option("--quiet", is_flag=True, help="Print the comparison alone.")
@@ -31,4 +33,4 @@ def run(
     from gad_core.study import run_all
 
     book = registry.load(file)
-    run_all(book, names, runs or file.resolve().parent / "runs", seeds=seeds, force=force, quiet=quiet)
+    run_all(book, names, runs or book.runs, seeds=seeds, force=force, quiet=quiet)

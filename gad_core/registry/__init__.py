@@ -26,12 +26,14 @@ __all__ = ["Registry", "Skipped", "Sweep", "dump", "load", "loads", "rebuild"]
 
 @dataclass(frozen=True)
 class Registry:
-    """A checked registry file. `experiments` holds the points of the sweeps too, as `<sweep>/<point>`."""
+    """A checked registry file. `experiments` holds the points of the sweeps too, as `<sweep>/<point>`; `runs` is the
+    folder for what they leave."""
 
     file: str
     experiments: Mapping[str, Experiment]
     sweeps: Mapping[str, Sweep]
     default: tuple[str, ...]
+    runs: Path
 
     def select(self, names: Sequence[str]) -> list[Experiment]:
         """The named experiments, and those of the named sweeps; the default ones where none is named.
@@ -84,7 +86,9 @@ def _resolved(source: Source, root: Path, plugins: Plugins | None) -> Registry:
     _check_names(resolver)
     if resolver.faults:
         raise source.refuse(resolver.faults)
-    return Registry(source.file, experiments, sweeps, file.default or (*file.experiments, *file.sweeps))
+    return Registry(
+        source.file, experiments, sweeps, file.default or (*file.experiments, *file.sweeps), root / file.runs
+    )
 
 
 def _check_entries(resolver: Resolver) -> None:

@@ -85,6 +85,7 @@ class File(BaseModel):
     experiments: dict[FolderName, ExperimentEntry] = Field(default_factory=dict, description="what to run")
     sweeps: dict[FolderName, SweepEntry] = Field(default_factory=dict, description="ablations")
     default: tuple[Name, ...] = Field((), description="what `gad run` runs when nothing is named; all unless given")
+    runs: str = Field("runs", min_length=1, description="folder of the runs, relative to this file")
 
 
 SECTIONS = {
