@@ -1,13 +1,10 @@
-"""What a training leaves on disk: weights to load, and points to resume from.
-
-A checkpoint is a folder with `weights.safetensors`, every parameter that was trained and none that was not, and
-`labels.json`, the label spaces, prompts and codes it was trained for. A resume point adds the optimiser and the place.
+"""What a training leaves to be loaded: a folder with `weights.safetensors`, every parameter that was trained and none
+that was not, and `labels.json`, the label spaces, prompts and codes it was trained for.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +20,7 @@ from gad_core.errors import CheckpointError
 from gad_core.files import write_folder, write_json
 from gad_core.values import Codebook, LabelSpace, Prompt
 
-WEIGHTS, LABELS, OPTIMIZER, PLACE = "weights.safetensors", "labels.json", "optimizer.pt", "place.json"
+WEIGHTS, LABELS = "weights.safetensors", "labels.json"
 
 
 def kept_tensors(model: ActionModel) -> dict[str, Tensor]:
@@ -50,12 +47,7 @@ def load_weights(model: ActionModel, folder: Path) -> None:
     Raises `CheckpointError` when the file is damaged or holds other parameters.
     """
     path = folder / WEIGHTS
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"cannot be read: {error}", where=str(path), hint="train again, or restore the file"
-        ) from error
+    weights = read_tensors(path)
     kept = kept_tensors(model)
     shapes = {name for name in kept.keys() & weights.keys() if kept[name].shape != weights[name].shape}
     if kept.keys() != weights.keys() or shapes:
@@ -68,6 +60,30 @@ def load_weights(model: ActionModel, folder: Path) -> None:
     with torch.no_grad():
         for name, value in weights.items():
             kept[name].copy_(value)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; raises `CheckpointError` when it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(
+            f"cannot be read: {error}", where=str(path), hint="restore the file, or train again with `gad run --force`"
+        ) from error
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The object of a JSON file; raises `CheckpointError` when it is missing or damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"cannot be read: {error}", where=str(path), hint=_RESTORE) from error
+    if not isinstance(record, dict):
+        raise CheckpointError(f"holds a {type(record).__name__}, not an object", where=str(path), hint=_RESTORE)
+    return record
+
+
+_RESTORE = "restore the file, or run the experiment again with `gad run --force`"
 
 
 # -------------------------------------------------------------------------------------------------- labels and prompts
@@ -84,28 +100,38 @@ def labels_record(model: ActionModel, *, width: int, tokens: int, fps: float) ->
     }
 
 
-def read_labels(folder: Path) -> dict[str, Any]:
-    """The labels record of a checkpoint; raises `CheckpointError` when it is missing or damaged."""
-    path = folder / LABELS
+@dataclass(frozen=True)
+class Labels:
+    """A labels record, read: label spaces by relation, prompts by asked relation, codes by space (None where nothing is
+    written), and the shape of the features."""
+
+    spaces: Mapping[str, LabelSpace]
+    prompts: Mapping[str, Prompt]
+    codes: Mapping[str, tuple[tuple[int, ...], ...]] | None
+    width: int
+    tokens: int
+    fps: float
+
+
+def read_labels(folder: Path) -> Labels:
+    """The labels of a checkpoint; raises `CheckpointError` when they are missing or damaged."""
+    record = read_record(folder / LABELS)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(
-            f"cannot be read: {error}", where=str(path), hint="is this a checkpoint folder?"
-        ) from error
+        codes, shape = record["codes"], record["features"]
+        return Labels(
+            spaces={relation: _space(fields) for relation, fields in record["spaces"].items()},
+            prompts={asked: Prompt(**fields) for asked, fields in record["prompts"].items()},
+            codes=codes and {space: tuple(tuple(map(int, code)) for code in codes[space]) for space in codes},
+            width=int(shape["width"]),
+            tokens=int(shape["tokens"]),
+            fps=float(shape["fps"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"is damaged: {error!r}", where=str(folder / LABELS), hint=_RESTORE) from error
 
 
-def recorded_spaces(record: Mapping[str, Any]) -> dict[str, LabelSpace]:
-    """The label spaces of a labels record, by relation."""
-    return {
-        relation: LabelSpace(**{**fields, **{key: tuple(fields[key]) for key in ("labels", "written", "ignored")}})
-        for relation, fields in record["spaces"].items()
-    }
-
-
-def recorded_prompts(record: Mapping[str, Any]) -> dict[str, Prompt]:
-    """The prompts of a labels record, by asked relation."""
-    return {asked: Prompt(**fields) for asked, fields in record["prompts"].items()}
+def _space(fields: Mapping[str, Any]) -> LabelSpace:
+    return LabelSpace(**{**fields, **{key: tuple(fields[key]) for key in ("labels", "written", "ignored")}})
 
 
 def same_labels(known: Mapping[str, LabelSpace], spaces: Mapping[str, LabelSpace], folder: Path) -> None:
@@ -122,65 +148,11 @@ def same_labels(known: Mapping[str, LabelSpace], spaces: Mapping[str, LabelSpace
             )
 
 
-def same_codes(record: Mapping[str, Any], codebook: Codebook | None, folder: Path) -> None:
+def same_codes(known: Labels, codebook: Codebook | None, folder: Path) -> None:
     """Raises `CheckpointError` unless the labels are written as they were in training."""
-    stored = record["codes"] and {space: tuple(map(tuple, codes)) for space, codes in record["codes"].items()}
-    if stored != (dict(codebook.codes) if codebook else None):
+    if known.codes != (dict(codebook.codes) if codebook else None):
         raise CheckpointError(
             "was trained with other codes for the labels",
             where=str(folder),
             hint="the tokenizer or the label tokenizer has changed since: use the versions in results.json",
         )
-
-
-# ----------------------------------------------------------------------------------------------------- resume points
-
-
-@dataclass
-class Place:
-    """How far a training has come: the next update to make, and what it remembers."""
-
-    phase: int = 0
-    epoch: int = 0  # within the phase
-    update: int = 0  # within the epoch
-    step: int = 0  # updates in all
-    best: float | None = None
-    stale: int = 0  # evaluations since the best
-    seconds: float = 0.0
-    samples: int = 0
-    stopped: bool = False
-
-
-def save_resume_point(
-    folder: Path, model: ActionModel, optimizer: torch.optim.Optimizer, scheduler: Any, place: Place
-) -> None:
-    """Writes `resume-<step>` whole, then removes the older ones."""
-    with write_folder(folder / f"resume-{place.step:08d}") as new:
-        save_file(trained_weights(model), new / WEIGHTS)
-        torch.save({"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}, new / OPTIMIZER)
-        write_json(new / PLACE, asdict(place))
-    for old in resume_points(folder)[:-1]:
-        shutil.rmtree(old)
-
-
-def resume_points(folder: Path) -> list[Path]:
-    """The resume points in a folder, oldest first."""
-    return sorted(path for path in folder.glob("resume-*") if (path / PLACE).is_file())
-
-
-def remove_resume_points(folder: Path) -> None:
-    """A finished training needs none."""
-    for point in resume_points(folder):
-        shutil.rmtree(point)
-
-
-def load_place(point: Path) -> Place:
-    """Where a resume point stands."""
-    return Place(**json.loads((point / PLACE).read_text(encoding="utf-8")))
-
-
-def load_optimizer(point: Path, optimizer: torch.optim.Optimizer, scheduler: Any, device: torch.device) -> None:
-    """Restores the optimiser and the schedule of a resume point."""
-    state = torch.load(point / OPTIMIZER, map_location=device, weights_only=True)
-    optimizer.load_state_dict(state["optimizer"])
-    scheduler.load_state_dict(state["scheduler"])

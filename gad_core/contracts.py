@@ -7,11 +7,11 @@ documentation. `build()` and `open()` do the heavy imports, so listing and check
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SerializationInfo, ValidationInfo
 
 from gad_core.values import (
     Codebook,
@@ -42,7 +42,16 @@ def _beside_registry(path: Path, info: ValidationInfo) -> Path:
     return path if root is None or path.is_absolute() else Path(root) / path
 
 
-InputPath = Annotated[Path, AfterValidator(_beside_registry)]
+def _written(path: Path | str, info: SerializationInfo) -> str:
+    write = (info.context or {}).get("path", str)
+    return str(write(Path(path))) if Path(path).is_absolute() else str(path)
+
+
+WrittenPath = PlainSerializer(_written, return_type=str, when_used="json")
+"""Marks an option that may name a file: where options are written down, its absolute path is written as the reader
+needs it (`Component.options`), so that a project or a run can be moved."""
+
+InputPath = Annotated[Path, AfterValidator(_beside_registry), WrittenPath]
 """A file or folder option; a relative one is taken from the folder of the registry file."""
 
 
@@ -54,9 +63,13 @@ class Component(BaseModel, ABC):
     name: ClassVar[str]
     """What `use:` says in a registry file."""
 
-    def options(self) -> dict[str, object]:
-        """The options as plain JSON values, defaults included."""
-        return self.model_dump(mode="json", by_alias=True)
+    def options(self, path: Callable[[Path], str] = str) -> dict[str, object]:
+        """The options as plain JSON values, defaults included; `path` says how an absolute input path is written."""
+        return self.model_dump(mode="json", by_alias=True, context={"path": path})
+
+    def files(self) -> Mapping[Path, str]:
+        """The files and folders it reads, and what each holds. A run is repeated when their content changes."""
+        return {}
 
 
 # ---------------------------------------------------------------------------------------------------- backbone
@@ -226,7 +239,7 @@ class Dataset(Component):
 
     def files(self) -> Mapping[Path, str]:
         """The files and folders it reads, and what each holds: a run starts only when all are there, and is repeated
-        when they change; messages show them as the tree that is expected."""
+        when their content changes; messages show them as the tree that is expected."""
         return {}
 
 

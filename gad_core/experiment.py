@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from gad_core.contracts import AuxiliaryTask, Backbone, Component, Dataset, Head, LabelTokenizer
+from gad_core.files import seal_of
 from gad_core.plugins import installed
 from gad_core.training_options import Training
 
 
-def described(component: Component) -> dict[str, Any]:
-    """A component as a registry entry: `{"use": name, option: value, …}`."""
-    return {"use": installed().use(type(component)), **component.options()}
+def described(component: Component, path: Callable[[Path], str] = str) -> dict[str, Any]:
+    """A component as a registry entry: `{"use": name, option: value, …}`; `path` says how input paths are written."""
+    return {"use": installed().use(type(component)), **component.options(path)}
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Experiment:
     """What `gad run` runs, once a seed.
 
     `auxiliary` holds the auxiliary tasks in the order in which they are written. `expected` maps metrics to the
-    published numbers to print beside ours.
+    published numbers to print beside ours. `root` is the folder of the registry file.
     """
 
     name: str
@@ -35,21 +37,44 @@ class Experiment:
     seeds: tuple[int, ...] = (0,)
     description: str = ""
     expected: dict[str, float] = field(default_factory=dict)
+    root: Path | None = field(default=None, compare=False)
 
-    def resolved(self) -> dict[str, Any]:
-        """Every option, defaults included, as plain JSON values."""
+    def slots(self) -> Iterator[tuple[str, Component]]:
+        """Every component with the slot it fills."""
+        yield from (("dataset", self.dataset), ("backbone", self.backbone), ("head", self.head))
+        if self.labels is not None:
+            yield "labels", self.labels
+        yield from (("auxiliary", task) for task in self.auxiliary)
+
+    def resolved(self, path: Callable[[Path], str] = str) -> dict[str, Any]:
+        """Every option, defaults included, as plain JSON values; `path` says how input paths are written."""
         return {
-            "dataset": described(self.dataset),
-            "backbone": described(self.backbone),
-            "head": described(self.head),
-            "labels": described(self.labels) if self.labels else None,
-            "auxiliary": [described(task) for task in self.auxiliary],
+            "dataset": described(self.dataset, path),
+            "backbone": described(self.backbone, path),
+            "head": described(self.head, path),
+            "labels": described(self.labels, path) if self.labels else None,
+            "auxiliary": [described(task, path) for task in self.auxiliary],
             "training": self.training.model_dump(mode="json"),
         }
 
-    def identity(self) -> str:
-        """A short hash of all that decides the outcome but the seed: equal experiments run once."""
-        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()[:16]
+    def options_key(self) -> str:
+        """A short hash of all options: equal experiments run once. What they read and the code of plugins is not in it
+        (`gad_core.identity`)."""
+        return seal_of(self.resolved())[:16]
+
+    def seen(self, path: Path) -> Path:
+        """A path as it is seen from the registry file, where it lies beside or below it."""
+        return path.relative_to(self.root) if self.root is not None and path.is_relative_to(self.root) else path
+
+    def path_seen_from(self, folder: Path) -> Callable[[Path], str]:
+        """How input paths are written in a file in `folder`: relative where both lie below the registry file, so that
+        the project can be moved, absolute otherwise."""
+        below = self.root is not None and Path(folder).resolve().is_relative_to(self.root)
+
+        def written(path: Path) -> str:
+            return os.path.relpath(path, Path(folder).resolve()) if below and self.seen(path) != path else str(path)
+
+        return written
 
     def named(self, name: str) -> Experiment:
         """The same experiment under another name."""

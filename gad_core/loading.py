@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from gad_core.action_model import ActionModel
-from gad_core.checkpoint import load_weights, read_labels, recorded_prompts, recorded_spaces, same_codes, same_labels
+from gad_core.checkpoint import load_weights, read_labels, same_codes, same_labels
 from gad_core.composition import compose
 from gad_core.contracts import Features
 from gad_core.errors import CheckpointError, FeatureError, RegistryError
@@ -115,22 +115,16 @@ def load(path: str | Path, *, device: str | torch.device | None = None, override
     """
     folder = Path(path)
     results = load_results(folder)
-    checkpoint = folder / "checkpoints" / ("best" if results.selected_on else "last")
-    if not checkpoint.is_dir():
-        raise CheckpointError("has no checkpoint", where=str(folder), hint="run the experiment again")
-    record = read_labels(checkpoint)
-    experiment = rebuild(_overridden(results.components, override), results.experiment)
-    spaces = recorded_spaces(record)
-    shape = record["features"]
-    model = compose(
-        experiment, spaces=spaces, prompts=recorded_prompts(record), width=shape["width"], seed=results.seed
-    )
-    same_codes(record, model.assembler.writing.codebook if model.assembler.writing else None, checkpoint)
+    checkpoint = results.require_checkpoint(folder)
+    labels = read_labels(checkpoint)
+    experiment = rebuild(_overridden(results.components, override), results.experiment, root=folder.resolve())
+    model = compose(experiment, spaces=labels.spaces, prompts=labels.prompts, width=labels.width, seed=results.seed)
+    same_codes(labels, model.assembler.writing.codebook if model.assembler.writing else None, checkpoint)
     load_weights(model, checkpoint)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return Loaded(
-        experiment=experiment, seed=results.seed, model=model.to(place).eval(), spaces=spaces,
-        width=shape["width"], tokens=shape["tokens"], fps=shape["fps"], device=place,
+        experiment=experiment, seed=results.seed, model=model.to(place).eval(), spaces=labels.spaces,
+        width=labels.width, tokens=labels.tokens, fps=labels.fps, device=place,
     )  # fmt: skip
 
 

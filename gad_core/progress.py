@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ class Reporter:
         """A line that stays."""
         if not self.quiet:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """A line on standard error, however quiet the rest is."""
+        print(f"warning: {text}", file=sys.stderr)
 
     @contextmanager
     def bar(self, title: str, total: int, done: int = 0) -> Iterator[None]:

@@ -1,18 +1,12 @@
-"""The run folder: what a run leaves behind, and whether it still stands.
-
-`runs/<experiment>/<seed>/` holds `registry.yaml` (every option, defaults included), `state.json` (what the run was
-started with), `log.jsonl`, `checkpoints/`, `predictions.npz`, the pictures and, last, `results.json`. No torch here.
-"""
+"""The figures of a run, its log and its predictions, as they are kept in a run folder. No torch here."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
-import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,21 +16,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gad_core.errors import CheckpointError
-from gad_core.experiment import Experiment
-from gad_core.files import plain, write_json, write_text, writing
-from gad_core.registry import dump
+from gad_core.files import plain, require_unchanged, seal_of, write_json, write_text, writing
+from gad_core.identity import Code
 from gad_core.values import Predictions
 
-RESULTS, STATE, LOG, PREDICTIONS, REGISTRY = (
-    "results.json",
-    "state.json",
-    "log.jsonl",
-    "predictions.npz",
-    "registry.yaml",
-)
+RESULTS = "results.json"
 RUN_AGAIN = "run the experiment again with `gad run`"
-SMALL = 8 * 2**20
-"""Bytes up to which a file is known by its content instead of its time."""
+RESTORE = "restore the file, or run the experiment again with `gad run --force`"
 
 
 def versions() -> dict[str, str]:
@@ -79,8 +65,11 @@ class Timing(BaseModel):
 class Results(BaseModel):
     """The figures of one run: one experiment, one seed.
 
-    `identity` and `inputs` say what was run on what; `components` is the resolved experiment; `selected_on` names the
-    split and metric that chose the checkpoint, None where the last one is kept. A metric is None where it is undefined.
+    `identity` is the key of what was run (`gad_core.identity`), `inputs` the content of what it read, `code` where each
+    component came from; `components` is the resolved experiment, paths as they are seen from the run folder.
+    `selected_on` names the split and metric that chose the checkpoint, None where the last one is kept. A metric is
+    None where it is undefined. `files` holds the SHA-256 of checkpoints and predictions, `pictures` the names of what
+    is drawn.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,7 +77,8 @@ class Results(BaseModel):
     experiment: str
     seed: int
     identity: str
-    inputs: str
+    inputs: dict[str, str]
+    code: dict[str, Code]
     components: dict[str, Any]
     description: str = ""
     protocol: str
@@ -104,6 +94,8 @@ class Results(BaseModel):
     peak_memory_mb: float
     updates: int
     processes: int = 1
+    files: dict[str, str] = Field(default_factory=dict)
+    pictures: tuple[str, ...] = ()
     device: str | None = None
     machine: dict[str, str | int] = Field(default_factory=machine)
     versions: dict[str, str] = Field(default_factory=versions)
@@ -115,53 +107,45 @@ class Results(BaseModel):
         entries = entry if isinstance(entry, list) else [entry] if entry else []
         return " + ".join(str(one["use"]) for one in entries)
 
+    def require_files(self, folder: Path) -> None:
+        """Raises `CheckpointError` when a file that these results vouch for is another now.
+
+        One that is not there any more is no fault: weights are large, and a user may have removed them on purpose.
+        """
+        present = {name: known for name, known in self.files.items() if (folder / name).exists()}
+        require_unchanged(folder, present, RESTORE)
+
+    def require_checkpoint(self, folder: Path) -> Path:
+        """The folder of the kept checkpoint; raises `CheckpointError` when its files are missing or others now."""
+        kept = f"checkpoints/{'best' if self.selected_on else 'last'}"
+        hashes = {name: known for name, known in self.files.items() if name.startswith(f"{kept}/")}
+        require_unchanged(folder, hashes, RESTORE)
+        return folder / kept
+
+
+def write_results(results: Results, folder: Path) -> None:
+    """Writes `results.json`, which says that a run is finished, with a seal that tells when it is edited."""
+    values = plain(results.model_dump(mode="json"))
+    write_json(folder / RESULTS, {**values, "seal": seal_of(values)})
+
 
 def load_results(folder: Path) -> Results:
     """The results of a finished run folder; raises `CheckpointError` when there are none or they are damaged."""
     path = Path(folder) / RESULTS
     try:
-        return Results.model_validate_json(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict) or values.pop("seal", None) != seal_of(values):
+            raise ValueError("it is not as it was written")
+        return Results.model_validate(values)
     except FileNotFoundError as error:
         raise CheckpointError(
             "holds no finished run: it has no results.json",
             where=str(folder),
             hint="name a folder runs/<experiment>/<seed>",
         ) from error
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise CheckpointError(
-            f"is damaged: {first}", where=str(path), hint="run the experiment again with `gad run --force`"
-        ) from error
-
-
-# --------------------------------------------------------------------------------------------------------- fingerprint
-
-
-def fingerprint(files: Iterable[Path]) -> str:
-    """A short hash of a run's input files; folders count with all they hold.
-
-    A file of up to 8 MiB is known by its content, a larger one by its size and time of change.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(inner for file in files for inner in _files_in(Path(file))):
-        digest.update(f"{path}\0{_mark(path)}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _files_in(path: Path) -> list[Path]:
-    """A file, or the files in a folder; LMDB rewrites its lock file whenever somebody reads."""
-    if not path.is_dir():
-        return [path]
-    return [inner for inner in path.rglob("*") if inner.is_file() and inner.name != "lock.mdb"]
-
-
-def _mark(path: Path) -> str:
-    if not path.exists():
-        return "missing"
-    status = path.stat()
-    if status.st_size <= SMALL:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    return f"{status.st_size} {status.st_mtime_ns}"
+        raise CheckpointError(f"is damaged: {first}", where=str(path), hint=RESTORE) from error
 
 
 # ----------------------------------------------------------------------------------------------------------------- log
@@ -225,59 +209,6 @@ class Log:
                 f"is damaged: {error!r}", where=f"{self.path}:{number}", hint="remove the line, or run with --force"
             ) from error
         return line
-
-
-# ---------------------------------------------------------------------------------------------------------- run folder
-
-
-class RunFolder:
-    """`root/<experiment>/<seed>/`."""
-
-    def __init__(self, root: Path, experiment: str, seed: int) -> None:
-        self.path = Path(root) / experiment / str(seed)
-        self.log = self.path / LOG
-
-    def checkpoint(self, which: str) -> Path:
-        """The folder of the `best` or `last` checkpoint."""
-        return self.path / "checkpoints" / which
-
-    def finished(self, identity: str, inputs: str) -> Results | None:
-        """The results, if the run is finished and neither its options nor its inputs have changed since.
-
-        Raises `CheckpointError` when the results are damaged.
-        """
-        if not (self.path / RESULTS).exists():
-            return None
-        results = load_results(self.path)
-        return results if (results.identity, results.inputs) == (identity, inputs) else None
-
-    def prepare(self, experiment: Experiment, identity: str, inputs: str, *, fresh: bool = False) -> None:
-        """Makes the folder ready to start or to go on.
-
-        An interrupted run of the same experiment on the same inputs keeps its log and resume points; of anything else,
-        or with `fresh`, the old run is removed.
-        """
-        state = {"identity": identity, "inputs": inputs}
-        resumes = any(self.path.glob("resume-*")) and not (self.path / RESULTS).exists() and self._state() == state
-        if self.path.exists() and (fresh or not resumes):
-            shutil.rmtree(self.path)
-        write_text(self.path / REGISTRY, dump([experiment]))
-        write_json(self.path / STATE, state)
-
-    def _state(self) -> Any:
-        """What the run in the folder was started with; None where that cannot be told."""
-        try:
-            return json.loads((self.path / STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-
-    def write_results(self, results: Results) -> None:
-        """Says that the run is finished."""
-        write_json(self.path / RESULTS, results.model_dump(mode="json"))
-
-    def write_predictions(self, predictions: Predictions) -> None:
-        """Every answer with its scores."""
-        save_predictions(predictions, self.path / PREDICTIONS)
 
 
 # --------------------------------------------------------------------------------------------------------- predictions

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from gad_core.action_model import ActionModel
-from gad_core.checkpoint import (
-    Place,
-    labels_record,
-    load_weights,
-    remove_resume_points,
-    save_checkpoint,
-)
+from gad_core.checkpoint import labels_record, load_weights, save_checkpoint
 from gad_core.composition import compose
 from gad_core.contracts import Corpus
-from gad_core.errors import TrainingError
+from gad_core.errors import GadError, TrainingError
 from gad_core.evaluation import Evaluation, predict_samples
 from gad_core.experiment import Experiment
 from gad_core.feeding import make_feed
+from gad_core.files import sha256_of
+from gad_core.identity import Identity
 from gad_core.machine import device_name, memory_told, peak_memory_mb, reset_peak_memory
 from gad_core.progress import Reporter
-from gad_core.report import pictures
-from gad_core.results import Log, Results, RunFolder, Timing, fingerprint
+from gad_core.registry import dump
+from gad_core.report import drawn_or_warned, pictures
+from gad_core.results import Log, Results, Timing, load_predictions
+from gad_core.resume import Place, remove_resume_point, resume_points
+from gad_core.run_folder import PREDICTIONS, RunFolder, RunPlace
 from gad_core.training import Trainer
 
+T = TypeVar("T")
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
 
 
@@ -36,34 +39,108 @@ def run(
 ) -> Results:
     """Trains and evaluates an experiment with one seed, in `root/<experiment>/<seed>/`.
 
-    A finished run whose inputs are unchanged is returned as it stands; an interrupted one goes on where it was.
+    A finished run whose inputs are unchanged is returned as it stands; an interrupted one goes on where it was. One
+    that can do neither is left alone until the new one has ended well (`gad_core.run_folder`). Data and model are
+    opened before anything is written. Raises `GadError` when that fails, or when another process runs the same.
     """
-    folder = RunFolder(root, experiment.name, seed)
-    inputs = fingerprint(experiment.dataset.files())
-    identity = experiment.identity()
-    finished = None if force else folder.finished(identity, inputs)
-    if finished is not None:
-        reporter.note(f"{experiment.name} seed {seed}: finished before and nothing has changed")
-        return finished
-    accelerator.wait_for_everyone()  # nobody looks for a finished run in a folder that is being prepared
+    place = RunPlace(root, experiment.name, seed)
+    with ExitStack() as stack:
+
+        def look() -> tuple[Identity, Results | None]:
+            stack.enter_context(place.held())
+            identity = Identity.of(experiment)
+            return identity, None if force else place.finished(identity)
+
+        identity, finished = _agreed(accelerator, look)
+        if finished is not None:
+            reporter.note(f"{experiment.name} seed {seed}: finished before and nothing has changed")
+            if accelerator.is_main_process and resume_points(place.path):  # killed behind the results
+                _close(place.standing, finished, experiment.dataset.open, reporter)
+            return finished
+        return _trained(experiment, seed, place, identity, accelerator, reporter, force)
+
+
+def _agreed(accelerator: Accelerator, found: Callable[[], T]) -> T:
+    """What the main process finds, in every process; what it raises too, so that nobody waits for the others."""
+    if accelerator.num_processes == 1:
+        return found()
+    answer: list[Any] = [None, None]
     if accelerator.is_main_process:
-        folder.prepare(experiment, identity, inputs, fresh=force)
-    accelerator.wait_for_everyone()
+        try:
+            answer[0] = found()
+        except Exception as error:
+            answer[1] = error
+    broadcast_object_list(answer)
+    if answer[1] is not None:
+        raise answer[1]
+    return answer[0]
+
+
+def _trained(
+    experiment: Experiment,
+    seed: int,
+    place: RunPlace,
+    identity: Identity,
+    accelerator: Accelerator,
+    reporter: Reporter,
+    force: bool,
+) -> Results:
+    """The results of a run that is not finished, written down."""
     corpus = experiment.dataset.open()
+    _require_validation(experiment, corpus)
     model = make_model(experiment, corpus, seed).to(accelerator.device)
     if experiment.training.liger:
         model.transformer.use_liger()
     if experiment.training.compile:
         model.transformer.compile(dynamic=True)
     reset_peak_memory()
+    folder = _agreed(accelerator, lambda: _started(experiment, seed, place, identity, reporter, force))
     current = RunInProgress(experiment, seed, folder, model, corpus, accelerator, reporter)
-    place = current.train()
-    test = current.evaluate_kept(place)
-    results = current.results(place, test, identity, inputs)
+    trained = current.train()
+    test = current.evaluate_kept(trained)
+    results = current.results(trained, test, identity)
     if accelerator.is_main_process:
         current.write(results, test)
+        place.take_over()
     accelerator.wait_for_everyone()
     return results
+
+
+def _started(
+    experiment: Experiment, seed: int, place: RunPlace, identity: Identity, reporter: Reporter, force: bool
+) -> RunFolder:
+    """The folder in which a run starts or goes on; says what has changed where an older run stays aside."""
+    folder = place.folder_for(identity, fresh=force)
+    if folder is place.next and not folder.interrupted:
+        earlier = place.standing.identity()
+        what = "finished" if place.standing.finished else "interrupted"
+        reporter.note(f"{experiment.name} seed {seed}: the {what} run in {place.path} stays until this one is finished")
+        changes = identity.changes(earlier) if earlier else ()
+        for change in changes or ("--force" if force else "what it was started with cannot be told",):
+            reporter.note(f"  changed: {change}" if changes else f"  because: {change}")
+    folder.start(identity, dump([experiment], experiment.path_seen_from(place.path)))
+    return folder
+
+
+def _require_validation(experiment: Experiment, corpus: Corpus) -> None:
+    wanted = experiment.training.validation
+    if wanted is not None and wanted not in corpus.splits:
+        hint = f"`validation` names one of {', '.join(corpus.splits)}"
+        raise TrainingError(f"the dataset has no split {wanted!r}", where=experiment.name, hint=hint)
+
+
+def _close(folder: RunFolder, results: Results, opened: Callable[[], Corpus], reporter: Reporter) -> None:
+    """What follows the results: the pictures, which cannot undo a run, and the end of the resume points."""
+    try:
+        found = pictures(load_predictions(folder.path / PREDICTIONS), opened(), Log(folder.log).lines())
+    except GadError as error:
+        reporter.warn(f"{results.experiment} seed {results.seed} is finished without pictures: {error}")
+        found = {}
+    for name, draw in found.items():
+        if not (folder.path / name).exists():
+            drawn_or_warned(draw, folder.path / name, reporter.warn)
+    for point in resume_points(folder.path):
+        remove_resume_point(point)
 
 
 def make_accelerator(experiment: Experiment, root: Path) -> Accelerator:
@@ -141,7 +218,9 @@ class RunInProgress:
             self.accelerator.end_training()
         return place
 
-    def resumed(self, place: Place) -> None:
+    def resumed(self, place: Place, damaged: Sequence[GadError]) -> None:
+        for fault in damaged:
+            self.reporter.warn(f"{fault.where}: {fault.message}; an earlier point is taken")
         self.log.cut(place.step)
         self.reporter.note(f"  goes on after update {place.step}")
 
@@ -203,15 +282,16 @@ class RunInProgress:
 
     # ------------------------------------------------------------------------------------------------------- results
 
-    def results(self, place: Place, test: Evaluation, identity: str, inputs: str) -> Results:
-        """The figures of the run."""
+    def results(self, place: Place, test: Evaluation, identity: Identity) -> Results:
+        """The figures of the run; the hashes of its files come when they are written."""
         parameters = dict(self.model.named_parameters())
         return Results(
             experiment=self.experiment.name,
             seed=self.seed,
-            identity=identity,
-            inputs=inputs,
-            components=self.experiment.resolved(),
+            identity=identity.key,
+            inputs=identity.inputs,
+            code=identity.code,
+            components=self.experiment.resolved(self.experiment.path_seen_from(self.folder.home)),
             description=self.experiment.description,
             protocol=self.corpus.protocol,
             split=TEST,
@@ -235,8 +315,10 @@ class RunInProgress:
         )
 
     def write(self, results: Results, test: Evaluation) -> None:
-        """Predictions and pictures first; `results.json` last, since its presence says that the run is finished."""
+        """Predictions, then the results, whose presence says that the run is finished, then the pictures."""
         self.folder.write_predictions(test.predictions)
-        pictures(test.predictions, self.corpus, self.log.lines(), self.folder.path)
+        names = tuple(pictures(test.predictions, self.corpus, self.log.lines()))
+        hashes = {name: sha256_of(self.folder.path / name) for name in self.folder.kept_files()}
+        results = results.model_copy(update={"files": hashes, "pictures": names})
         self.folder.write_results(results)
-        remove_resume_points(self.folder.path)
+        _close(self.folder, results, lambda: self.corpus, self.reporter)

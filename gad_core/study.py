@@ -40,7 +40,7 @@ def run_all(
         for seed in seeds or experiment.seeds:
             results.append(run(experiment, seed, root, accelerator=accelerator, reporter=reporter, force=force))
     if not reporter.quiet or (quiet and accelerator.is_main_process):
-        compare(results, root, title="-".join(names) or "default", console=reporter.console)
+        compare(results, root, title="-".join(names) or "default", console=reporter.console, warn=reporter.warn)
     return results
 
 

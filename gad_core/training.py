@@ -23,17 +23,11 @@ from transformers import get_scheduler
 from gad_core.action_model import ActionModel
 from gad_core.batch import Batch
 from gad_core.batching import share, stable_seed, training_batches
-from gad_core.checkpoint import (
-    Place,
-    load_optimizer,
-    load_place,
-    load_weights,
-    resume_points,
-    save_resume_point,
-)
+from gad_core.checkpoint import load_weights
 from gad_core.contracts import Corpus
-from gad_core.errors import TrainingError
+from gad_core.errors import GadError, TrainingError
 from gad_core.feeding import Feed
+from gad_core.resume import Place, ResumePoint, latest_sound, save_resume_point
 from gad_core.training_options import Phase, Training
 from gad_core.values import Sample, Stage
 
@@ -41,7 +35,8 @@ from gad_core.values import Sample, Stage
 class Observer(Protocol):
     """What a training reports to: a log, a progress bar, the evaluation."""
 
-    def resumed(self, place: Place) -> None: ...
+    def resumed(self, place: Place, damaged: Sequence[GadError]) -> None:
+        """The training goes on at `place`; `damaged` is what was wrong with later points."""
 
     def updated(self, place: Place, epoch: int, losses: Mapping[str, float], rate: float, norm: float) -> None: ...
 
@@ -72,17 +67,17 @@ class Trainer:
         self._length = lambda sample: model.assembler.length(sample, feed.tokens)
 
     def run(self) -> Place:
-        """Trains to the end, from the latest resume point if there is one."""
-        points = resume_points(self.folder)
-        if points:
-            self.place = load_place(points[-1])
-            load_weights(self.model, points[-1])
-            self.observer.resumed(self.place)
+        """Trains to the end, from the latest sound resume point if there is one."""
+        point, damaged = latest_sound(self.folder)
+        if point is not None:
+            self.place = point.place
+            load_weights(self.model, point.path)
+            self.observer.resumed(self.place, damaged)
         started = time.perf_counter() - self.place.seconds
         plan = self.options.plan()
         while self.place.phase < len(plan) and not self.place.stopped:
-            self._phase(plan[self.place.phase], points[-1] if points else None, started)
-            points = []
+            self._phase(plan[self.place.phase], point, started)
+            point = None
             self.place = replace(self.place, phase=self.place.phase + 1, epoch=0, update=0)
         return self.place
 
@@ -94,14 +89,14 @@ class Trainer:
 
     # ---------------------------------------------------------------------------------------------------- one phase
 
-    def _phase(self, phase: Phase, point: Path | None, started: float) -> None:
+    def _phase(self, phase: Phase, point: ResumePoint | None, started: float) -> None:
         self._choose_trained(phase)
         earlier = sum(done.epochs for done in self.options.plan()[: self.place.phase])
         updates = math.ceil(len(self._samples(earlier)) / self.options.batch) * phase.epochs
         optimizer = self._optimizer()
         scheduler = self._scheduler(optimizer, min(updates, self.options.max_steps or updates))
         if point is not None:
-            load_optimizer(point, optimizer, scheduler, self.accelerator.device)
+            point.load_optimizer(optimizer, scheduler)
         while self.place.epoch < phase.epochs and not self.place.stopped:
             self._epoch(phase, earlier + self.place.epoch, optimizer, scheduler, started)
             self.place.epoch, self.place.update = self.place.epoch + 1, 0

@@ -82,6 +82,12 @@ class Training(BaseModel):
             raise ValueError(f"micro_batch {self.micro_batch} is larger than batch {self.batch}")
         return self
 
+    @staticmethod
+    def indifferent() -> tuple[str, ...]:
+        """The options that change no weight and no score: a run that is finished or interrupted stands without regard
+        to them."""
+        return ("save_every", "log_every", "workers", "resident", "trackers")
+
     def plan(self) -> tuple[Phase, ...]:
         """The phases in order; one phase of everything unless phases are given."""
         return self.phases or (Phase(epochs=self.epochs),)

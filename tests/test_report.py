@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,9 +16,10 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from gad_core.contracts import Corpus
+from gad_core.metrics.confusion import Confusion
 from gad_core.report import compare, comparison_stem, pictures
 from gad_core.report.bars import bars
-from gad_core.report.confusion import confusion, count_matrix, most_confused
+from gad_core.report.confusion import confusion, counted, matrix, shown_classes
 from gad_core.report.curves import curves, smoothed
 from gad_core.report.style import colours
 from gad_core.report.table import Comparison, Figure, as_csv, latex, latex_escape, markdown, short_count, terminal
@@ -27,7 +30,8 @@ from gad_core.values import LabelSpace, Predictions
 
 def result(experiment: str, seed: int, accuracy: float | None, **changes: Any) -> Results:
     fields: dict[str, Any] = {
-        "experiment": experiment, "seed": seed, "identity": "i", "inputs": "j", "protocol": "clips", "split": "test",
+        "experiment": experiment, "seed": seed, "identity": "i", "inputs": {}, "code": {},
+        "protocol": "clips", "split": "test",
         "components": {
             "dataset": {"use": "segments"}, "head": {"use": experiment}, "labels": {"use": "text"}, "auxiliary": []
         },
@@ -121,7 +125,7 @@ def test_figures() -> None:
 
 
 def test_a_comparison_is_written_beside_the_runs(runs: list[Results], tmp_path: Path) -> None:
-    compare(runs, tmp_path, title="a/b", console=Console(file=io.StringIO()))
+    compare(runs, tmp_path, title="a/b", console=Console(file=io.StringIO()), warn=pytest.fail)
     assert {path.name for path in tmp_path.iterdir()} == {
         f"comparison-a-b{end}" for end in (".md", ".csv", ".tex", ".png")
     }
@@ -180,13 +184,26 @@ def test_smoothing_keeps_length_and_constants() -> None:
 def test_counts_are_truth_by_answer() -> None:
     scores = np.eye(3, dtype=np.float32)[[1, 1, 2, 0]]
     rows = Predictions(tuple("abcd"), tuple("rrrr"), ("x",) * 4, np.arange(4), np.array([0, 1, 2, -1]), scores)
-    assert count_matrix(rows, 3).tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    counts = counted(rows, 3)
+    assert matrix(counts, np.arange(3)).tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert matrix(counts, np.array([1, 2])).tolist() == [[1, 0], [0, 1]]
 
 
 def test_the_most_confused_classes() -> None:
-    counts = np.diag([9, 9, 9, 9])
-    counts[1, 3] = 4
-    assert most_confused(counts, 2).tolist() == [1, 3]
+    counts = Confusion(5)
+    truth, answered = np.divmod([0] * 9 + [6] * 9 + [12] * 9 + [18] * 9 + [8] * 4, 5)
+    counts.add(truth, answered)
+    assert shown_classes(counts, 2).tolist() == [1, 3]
+    assert shown_classes(counts).tolist() == [0, 1, 2, 3]
+
+
+def test_a_confusion_of_very_many_classes_takes_memory_for_its_answers_alone(tmp_path: Path) -> None:
+    classes = 1_000_000  # a matrix of them would take 8 TB
+    answered = np.random.default_rng(0).integers(classes, size=300)
+    counts = Confusion(classes)
+    counts.add(np.arange(300), answered)
+    shown = shown_classes(counts)
+    assert matrix(counts, shown).shape == (len(shown), len(shown)) == (25, 25)
 
 
 @pytest.mark.parametrize("classes", [2, 13, 50])
@@ -223,6 +240,19 @@ def test_the_pictures_of_a_run_follow_its_protocol(tmp_path: Path) -> None:
             features=features,
             usage={"data": "synthetic"},
         )
-        written = pictures(stream(5, 60, 1), cast(Corpus, corpus), LOG, tmp_path / protocol)
-        assert expected <= {path.stem for path in written} and all(path.exists() for path in written)
-        assert ("timeline-current" in {path.stem for path in written}) is (protocol == "dense")
+        found = pictures(stream(5, 60, 1), cast(Corpus, corpus), LOG)
+        for name, draw in found.items():
+            draw(tmp_path / protocol / name)
+        assert {f"{name}.png" for name in expected} <= set(found) == set(os.listdir(tmp_path / protocol))
+        assert ("timeline-current.png" in found) is (protocol == "dense")
+
+
+LABELS = ("$x$", "take $1 # and $2", "a_{b", r"\frac{1}", "$\\undefined{$", "<b>&amp;%", "切る", "x" * 300)
+
+
+@pytest.mark.parametrize("name", ["$", "$$", r"$\alpha$ [x]", "$\\bad{$"])
+def test_texts_of_the_user_are_drawn_as_they_stand(name: str, tmp_path: Path) -> None:
+    named = LabelSpace(name, LABELS)
+    rows = replace(stream(len(LABELS), 40, 1), recordings=(name,) * 40)
+    looks_drawn(confusion(rows, named, tmp_path / "confusion.png", title=name))
+    looks_drawn(timelines(rows, named, 10.0, tmp_path / "timeline.png", note=name))

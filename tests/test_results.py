@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from gad_core.errors import CheckpointError
-from gad_core.experiment import Experiment
-from gad_core.files import write_folder, write_json, write_text, writing
+from gad_core.files import sha256_of, sweep, write_folder, write_json, write_text, writing
 from gad_core.results import (
-    SMALL,
     Log,
     Results,
-    RunFolder,
     Timing,
-    fingerprint,
     load_predictions,
     load_results,
     save_predictions,
+    write_results,
 )
 from gad_core.values import Predictions
 
 
 def results(**changes: Any) -> Results:
     fields: dict[str, Any] = {
-        "experiment": "demo", "seed": 0, "identity": "abc", "inputs": "def", "protocol": "clips", "split": "test",
+        "experiment": "demo", "seed": 0, "identity": "abc", "inputs": {}, "code": {},
+        "protocol": "clips", "split": "test",
         "components": {"head": {"use": "gad"}, "labels": None, "auxiliary": [{"use": "next"}, {"use": "goal"}]},
         "headline": "accuracy", "metrics": {"accuracy": 71.5, "map": float("nan")},
         "timing": Timing(
@@ -45,15 +43,6 @@ def results(**changes: Any) -> Results:
 def predictions() -> Predictions:
     scores = np.array([[0.5, -1.25, -np.inf], [1e-8, 3.0, 2.0]], dtype=np.float32)
     return Predictions(("a:1", "Ü|2"), ("rec", "rec"), ("current", "next"), np.array([1, 2]), np.array([-1, 2]), scores)
-
-
-def experiment(learning_rate: float = 1e-4) -> Experiment:
-    resolved = {
-        "dataset": {"use": "segments", "features": "x.lmdb"}, "backbone": {"use": "llama-tiny"}, "head": {"use": "gad"},
-        "labels": None, "auxiliary": [], "training": {"learning_rate": learning_rate},
-    }  # fmt: skip
-    fields = {"name": "demo", "description": "", "expected": {"accuracy": 70.0}, "seeds": (0, 1)}
-    return cast(Experiment, SimpleNamespace(resolved=lambda: resolved, **fields))
 
 
 # --------------------------------------------------------------------------------------------------------------- files
@@ -79,11 +68,59 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     for text in ("first", "second"):
         with write_folder(folder) as new:
-            (new / text).write_text(text)
-    assert os.listdir(folder) == ["second"]
+            (new / "weights").write_text(text)
     with pytest.raises(KeyboardInterrupt), write_folder(folder) as new:
-        interrupted(new / "third")
-    assert (os.listdir(folder), os.listdir(tmp_path)) == (["second"], ["checkpoint"])
+        interrupted(new / "weights")
+    assert (folder / "weights").read_text() == "second"
+    assert (os.listdir(folder), os.listdir(tmp_path)) == (["weights"], ["checkpoint"])
+
+
+def test_a_replaced_folder_keeps_what_somebody_else_put_there(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    for text in ("first", "second"):
+        with write_folder(folder) as new:
+            (new / "weights").write_text(text)
+        (folder / f"notes of the {text}").write_text("mine")
+    assert sorted(os.listdir(folder)) == ["notes of the first", "notes of the second", "weights"]
+    assert (folder / "weights").read_text() == "second"
+
+
+def left_behind(folder: Path) -> Path:
+    """What a process leaves that is killed while it writes."""
+    child = os.fork()
+    if not child:
+        with writing(folder / "weights.safetensors") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (path,) = folder.glob(".gad-*")
+    return path
+
+
+def test_what_a_killed_process_left_is_swept_away_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".gadget").write_text("mine")
+    dead = left_behind(tmp_path)
+    with writing(tmp_path / "weights.safetensors") as living:
+        living.write_text("half")
+        sweep(tmp_path)
+        assert living.exists() and not dead.exists()
+    assert sorted(os.listdir(tmp_path)) == [".gadget", "weights.safetensors"]
+
+
+def test_what_another_machine_left_is_swept_away_after_a_day(tmp_path: Path) -> None:
+    path = tmp_path / ".gad-00000000-1-0123abcd.json"
+    path.write_text("half")
+    sweep(tmp_path)
+    assert path.exists()
+    os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
+    sweep(tmp_path)
+    assert not path.exists()
+
+
+def test_a_long_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'n' * 250}.json"
+    write_text(path, "x")
+    assert os.listdir(tmp_path) == [path.name]
 
 
 def test_json_has_no_nan_and_keeps_the_order(tmp_path: Path) -> None:
@@ -142,9 +179,8 @@ def test_other_processes_write_nothing(tmp_path: Path) -> None:
 
 
 def test_results_come_back(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, "demo", 0)
-    folder.write_results(results())
-    loaded = load_results(folder.path)
+    write_results(results(), tmp_path)
+    loaded = load_results(tmp_path)
     assert loaded.metrics == {"accuracy": 71.5, "map": None}
     assert loaded.model_dump(exclude={"metrics"}) == results(finished=loaded.finished).model_dump(exclude={"metrics"})
     assert {"python", "numpy", "torch"} <= set(loaded.versions) and loaded.machine["cores"]
@@ -163,79 +199,34 @@ def test_missing_results_say_what_to_do(tmp_path: Path) -> None:
         load_results(tmp_path)
 
 
-def test_a_finished_run_stands_until_options_or_inputs_change(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, "demo", 0)
-    assert folder.finished("abc", "def") is None
-    folder.write_results(results())
-    assert folder.finished("abc", "def") is not None
-    assert folder.finished("abX", "def") is None and folder.finished("abc", "deX") is None
-
-
 @pytest.mark.parametrize(
-    ("resume", "inputs", "fresh", "kept"),
-    [(True, "def", False, True), (False, "def", False, False), (True, "new", False, False), (True, "def", True, False)],
+    ("old", "new"), [("71.5", "99.5"), ('"seed": 0', '"seed": 1'), ('"use": "gad"', '"use": "bad"'), ('"seal"', '"s"')]
 )
-def test_an_interrupted_run_goes_on_only_on_the_same_inputs(
-    tmp_path: Path, resume: bool, inputs: str, fresh: bool, kept: bool
-) -> None:
-    folder = RunFolder(tmp_path, "demo", 0)
-    folder.prepare(experiment(), "abc", "def")
-    Log(folder.log).evaluation(1, 1, "test", {})
-    if resume:
-        (folder.path / "resume-00000001").mkdir()
-    folder.prepare(experiment(), "abc", inputs, fresh=fresh)
-    assert folder.log.exists() is kept
+def test_edited_results_are_damaged(tmp_path: Path, old: str, new: str) -> None:
+    write_results(results(), tmp_path)
+    path = tmp_path / "results.json"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(CheckpointError, match="not as it was written"):
+        load_results(tmp_path)
 
 
-def test_a_finished_run_that_no_longer_stands_is_removed(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, "demo", 0)
-    folder.prepare(experiment(), "abc", "def")
-    folder.write_results(results())
-    folder.prepare(experiment(), "abc", "def")
-    assert folder.finished("abc", "def") is None and not folder.log.exists()
+def test_results_vouch_for_their_files(tmp_path: Path) -> None:
+    weights = tmp_path / "checkpoints" / "last" / "weights.safetensors"
+    write_text(weights, "right")
+    found = results(files={"checkpoints/last/weights.safetensors": sha256_of(weights)})
+    found.require_files(tmp_path)
+    assert found.require_checkpoint(tmp_path) == weights.parent
+    weights.write_text("wrong")
+    for require in (found.require_files, found.require_checkpoint):
+        with pytest.raises(CheckpointError, match=r"weights\.safetensors: is not as it was written"):
+            require(tmp_path)
+    weights.unlink()
+    found.require_files(tmp_path)  # removed to save room: the figures stand
+    with pytest.raises(CheckpointError, match="not there any more"):
+        found.require_checkpoint(tmp_path)
 
 
-def test_the_resolved_registry_is_a_registry(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, "demo", 0)
-    folder.prepare(experiment(learning_rate=1e-5), "abc", "def")
-    text = (folder.path / "registry.yaml").read_text()
-    book = yaml.safe_load(text)
-    assert book["experiments"]["demo"] == {
-        "dataset": "segments", "backbone": "llama-tiny", "head": "gad", "training": "recipe", "seeds": [0, 1],
-        "expected": {"accuracy": 70.0},
-    }  # fmt: skip
-    assert book["training"]["recipe"]["learning_rate"] == 1e-5
-    assert book["datasets"]["segments"]["features"] == "x.lmdb"
-
-
-# ----------------------------------------------------------------------------------------- fingerprint and predictions
-
-
-def test_a_fingerprint_changes_with_the_content_and_only_with_it(tmp_path: Path) -> None:
-    small, store = tmp_path / "a.csv", tmp_path / "b.lmdb"
-    small.write_text("one")
-    store.mkdir()
-    (store / "data.mdb").write_bytes(b"x")
-    before = fingerprint([small, store])
-    os.utime(small, ns=(0, 0))
-    (store / "lock.mdb").write_bytes(b"y")
-    assert fingerprint([store, small]) == before
-    small.write_text("two")
-    assert fingerprint([small, store]) != before
-    small.write_text("one")
-    (store / "data.mdb").write_bytes(b"z")
-    assert fingerprint([small, store]) != before
-    assert fingerprint([tmp_path / "missing"]) != fingerprint([])
-
-
-def test_a_large_file_is_known_by_its_time(tmp_path: Path) -> None:
-    large = tmp_path / "data.mdb"
-    with large.open("wb") as file:
-        file.truncate(SMALL + 1)
-    before = fingerprint([large])
-    assert fingerprint([large]) == before
-    os.utime(large, ns=(0, 0))
-    assert fingerprint([large]) != before
+# --------------------------------------------------------------------------------------------------------- predictions
 
 
 def test_predictions_come_back(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ once in each process, read-only and without locks, so that any number of readers
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zlib
@@ -77,7 +78,9 @@ class FeatureStore:
     """A store opened for reading; implements `gad_core.contracts.Features`.
 
     Raises `FeatureError` when the file is missing or no store. It may be pickled to worker processes, which open the
-    file themselves.
+    file themselves. One that is written to or cut short while it is open is noticed at the next read; one that is cut
+    short during a read makes the system kill the process (SIGBUS). A file that takes its name changes nothing for who
+    has opened the old one.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -130,41 +133,93 @@ class FeatureStore:
         self._reader = reader(self.path)
 
 
+_MAGIC = b"\xde\xc0\xef\xbe"
+"""What an LMDB file begins with, behind the 16 bytes of its first page's header."""
 _PACK = "make a feature store with `gad features pack`"
-_READERS: dict[str, tuple[tuple[int, int], lmdb.Transaction]] = {}
-"""The file behind each path opened here and its one reader: LMDB opens a path once a process. A forked process goes on
-with the reader it inherits, which is sound for a map that is read only and has no locks."""
+_WHOLE = "leave a store alone while it is read; look at it with `gad features verify`, or pack the features again"
 
 
-def reader(path: Path) -> lmdb.Transaction:
-    """The read transaction of a store in this process, opened on first use and kept.
+@dataclass(frozen=True)
+class Reader:
+    """The one reader of a file in this process: its read transaction, and a handle that tells when the file is written
+    to."""
+
+    path: Path
+    handle: int
+    state: tuple[int, ...]
+    transaction: lmdb.Transaction
+
+    def get(self, key: bytes) -> bytes | memoryview | None:
+        """A value, a view of the memory map. Raises `FeatureError` when the file was written to or is damaged."""
+        if _state(self.handle) != self.state:
+            raise FeatureError("was written to since this process opened it", where=str(self.path), hint=_WHOLE)
+        try:
+            return self.transaction.get(key)
+        except lmdb.Error as error:
+            raise FeatureError(f"cannot be read: {error}", where=str(self.path), hint=_WHOLE) from error
+
+
+_READERS: dict[str, Reader] = {}
+"""The reader behind each path opened here: LMDB opens a path once a process. A forked process goes on with the reader
+it inherits, which is sound for a map that is read only and has no locks."""
+
+
+def reader(path: Path) -> Reader:
+    """The reader of a store in this process, opened on first use and kept.
 
     Raises `FeatureError` when there is no store, or another file has taken its place since it was opened.
     """
     _require_file(path)
-    status, key = path.stat(), os.path.realpath(path)
-    file = (status.st_dev, status.st_ino)
+    key = os.path.realpath(path)
     if key not in _READERS:
-        _READERS[key] = (file, _open(path).begin(buffers=True))
-    known, transaction = _READERS[key]
-    if known != file:
+        transaction = _open(path).begin(buffers=True)
+        handle = os.open(path, os.O_RDONLY)
+        _READERS[key] = Reader(path, handle, _state(handle), transaction)
+    if _READERS[key].state[:2] != _state(path)[:2]:
         raise FeatureError(
             "has been replaced since this process opened it", where=str(path), hint="read it from a new process"
         )
-    return transaction
+    return _READERS[key]
+
+
+def _state(file: Path | int) -> tuple[int, ...]:
+    """What changes when a file is replaced (the first two) or written to (the others)."""
+    status = os.stat(file)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def read_header(path: Path) -> Header:
     """The header of a store, without keeping it open. Raises `FeatureError` when there is none."""
-    if os.path.realpath(path) in _READERS:
-        data = reader(path).get(HEADER)
-    else:
-        _require_file(path)
-        with _open(path) as environment, environment.begin() as transaction:
-            data = transaction.get(HEADER)
+    data = reader(path).get(HEADER) if os.path.realpath(path) in _READERS else _unkept_header(path)
     if data is None:
         raise FeatureError("is an LMDB file without a header", where=str(path), hint=_PACK)
     return Header.decoded(bytes(data), str(path))
+
+
+def _unkept_header(path: Path) -> bytes | None:
+    _require_file(path)
+    try:
+        with _open(path) as environment, environment.begin() as transaction:
+            return transaction.get(HEADER)
+    except lmdb.Error as error:
+        raise FeatureError(f"cannot be read: {error}", where=str(path), hint=_WHOLE) from error
+
+
+def content_of_store(path: Path) -> str | None:
+    """A hash of what a store holds, from the checksums in its header; None where the file is no store.
+
+    Stores of equal content are equal whenever and from whatever files they were packed.
+    """
+    with path.open("rb") as file:
+        if file.read(20)[16:] != _MAGIC:
+            return None
+    try:
+        header = read_header(path)
+    except FeatureError:
+        return None  # whoever opens it says what is wrong; until then it is bytes like any other file
+    recordings = {name: (entry.frames, entry.checksum) for name, entry in sorted(header.recordings.items())}
+    shape = (header.dtype, header.tokens, header.width, header.fps, header.extractor)
+    return hashlib.sha256(json.dumps([shape, recordings]).encode()).hexdigest()
 
 
 def _require_file(path: Path) -> None:

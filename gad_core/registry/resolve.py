@@ -144,6 +144,7 @@ class Resolver:
             seeds=entry.seeds,
             description=entry.description,
             expected=dict(entry.expected),
+            root=self.root,
             **{slot: built[0] for slot, built in parts.items() if built},
         )
 

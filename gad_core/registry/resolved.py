@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from gad_core.registry.told import faults_of, validated
 from gad_core.training_options import Training
 
 
-def dump(experiments: Sequence[Experiment]) -> str:
-    """A registry file that holds these experiments, every option written out; `loads` reads equal ones from it."""
+def dump(experiments: Sequence[Experiment], path: Callable[[Path], str] = str) -> str:
+    """A registry file that holds these experiments, every option written out; `loads` reads equal ones from it. `path`
+    says how input paths are written."""
     file: dict[str, Any] = {"version": 1}
     for experiment in experiments:
-        resolved = experiment.resolved()
+        resolved = experiment.resolved(path)
         uses: dict[str, Any] = {}
         for slot, section in SECTIONS.items():
             entries = resolved[slot] if slot == "auxiliary" else [entry for entry in (resolved[slot],) if entry]
@@ -62,6 +63,7 @@ def rebuild(
         labels=component("labels", resolved["labels"]) if resolved["labels"] else None,
         auxiliary=tuple(component("auxiliary", task) for task in resolved["auxiliary"]),
         training=_rebuilt(Training, resolved["training"], "training", name, root),
+        root=root,
     )
 
 

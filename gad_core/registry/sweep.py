@@ -63,10 +63,10 @@ def resolve_sweep(resolver: Resolver, name: str, entry: SweepEntry) -> tuple[Swe
         problems = problems_of(experiment)
         if problems:
             skipped.append(Skipped(point.label, problems[0].message))
-        elif experiment.identity() in equal:
-            skipped.append(Skipped(point.label, f"the same as {equal[experiment.identity()]}"))
+        elif experiment.options_key() in equal:
+            skipped.append(Skipped(point.label, f"the same as {equal[experiment.options_key()]}"))
         else:
-            equal[experiment.identity()] = point.label
+            equal[experiment.options_key()] = point.label
             experiments[experiment.name] = experiment
     return Sweep(name, tuple(experiments), tuple(skipped), entry.description), experiments
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from gad_core.contracts import Corpus
+from gad_core.files import sweep
 from gad_core.report.table import Comparison, save_comparison, synthetic, terminal
 from gad_core.results import Results
 from gad_core.values import Predictions
@@ -17,7 +19,9 @@ STREAMS = frozenset({"window", "dense", "stream"})
 """The protocols whose answers follow one another in time."""
 
 
-def compare(results: Sequence[Results], root: Path, *, title: str, console: Console) -> None:
+def compare(
+    results: Sequence[Results], root: Path, *, title: str, console: Console, warn: Callable[[str], None]
+) -> None:
     """Prints the table that compares runs and writes it, with a bar chart, as `root/<title>.md/.csv/.tex/.png`.
 
     One line an experiment, mean ± standard deviation over its seeds.
@@ -27,9 +31,19 @@ def compare(results: Sequence[Results], root: Path, *, title: str, console: Cons
     comparison = Comparison.of(results)
     terminal(comparison, console)
     stem = comparison_stem(title)
+    sweep(root)
     save_comparison(comparison, root, stem)
-    bars(comparison, root / f"{stem}.png")
+    drawn_or_warned(partial(bars, comparison), root / f"{stem}.png", warn)
     console.print(f"written: {root / stem}.md, .csv, .tex, .png", highlight=False, markup=False, soft_wrap=True)
+
+
+def drawn_or_warned(draw: Callable[[Path], object], path: Path, warn: Callable[[str], None]) -> None:
+    """Draws a picture to a path, or warns. Pictures are drawn when the figures are written: whatever a drawing library
+    raises over an odd label or too little memory, the run is finished."""
+    try:
+        draw(path)
+    except Exception as error:
+        warn(f"{path} could not be drawn: {type(error).__name__}: {error}")
 
 
 def comparison_stem(title: str) -> str:
@@ -38,19 +52,23 @@ def comparison_stem(title: str) -> str:
     return f"comparison-{safe[:60].strip('-.')}"
 
 
-def pictures(predictions: Predictions, corpus: Corpus, lines: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Learning curves, a confusion matrix for every asked relation and, for streams, timelines; the files written."""
+def pictures(
+    predictions: Predictions, corpus: Corpus, lines: Sequence[Mapping[str, Any]]
+) -> dict[str, Callable[[Path], object]]:
+    """The pictures of a run by file name, each a function that draws it to a path: learning curves, a confusion matrix
+    for every asked relation and, for streams, timelines."""
     from gad_core.report.confusion import confusion
     from gad_core.report.curves import curves
     from gad_core.report.timeline import timelines
 
     note = "synthetic data" if synthetic(corpus.usage) else ""
-    written = [curves(lines, folder / "curves.png", metric=corpus.headline, note=note)] if lines else []
+    found: dict[str, Callable[[Path], object]] = {}
+    if lines:
+        found["curves.png"] = partial(curves, lines, metric=corpus.headline, note=note)
     for relation in dict.fromkeys(predictions.asks):
         rows, space = predictions.of(relation), corpus.spaces[relation]
         if (rows.truth >= 0).any():
-            written.append(confusion(rows, space, folder / f"confusion-{relation}.png", title=relation, note=note))
+            found[f"confusion-{relation}.png"] = partial(confusion, rows, space, title=relation, note=note)
         if corpus.protocol in STREAMS:
-            path = folder / f"timeline-{relation}.png"
-            written.append(timelines(rows, space, corpus.features.fps, path, note=note))
-    return written
+            found[f"timeline-{relation}.png"] = partial(timelines, rows, space, corpus.features.fps, note=note)
+    return found

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
+from gad_core.metrics.confusion import Confusion
 from gad_core.report.style import INK, MUTED, bare, make_figure, save, shortened, titled
 from gad_core.values import LabelSpace, Predictions
 
@@ -14,18 +15,34 @@ MOST = 25
 """Classes that fit on one picture with their names."""
 
 
-def count_matrix(predictions: Predictions, classes: int) -> np.ndarray:
-    """How often each class was answered for each true class, (C, C) int64, truth by row; unknown truth is left out."""
+def counted(predictions: Predictions, classes: int) -> Confusion:
+    """How often each class was answered for each true class; unknown truth is left out."""
     known = predictions.truth >= 0
-    pairs = predictions.truth[known] * classes + predictions.predicted[known]
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    counts = Confusion(classes)
+    counts.add(predictions.truth[known], predictions.predicted[known])
+    return counts
 
 
-def most_confused(counts: np.ndarray, limit: int = MOST) -> np.ndarray:
-    """The classes with the most errors, as truth or as answer, (≤ limit,) in class order."""
-    wrong = counts - np.diag(np.diag(counts))
-    errors = wrong.sum(axis=0) + wrong.sum(axis=1)
-    return np.sort(np.argsort(-errors, kind="stable")[:limit])
+def shown_classes(counts: Confusion, most: int = MOST) -> np.ndarray:
+    """The classes that were true or answered; of more than `most` those with the most errors, in class order."""
+    true, answered, right = counts.totals()
+    present = np.flatnonzero(true + answered)
+    if len(present) <= most:
+        return present
+    return np.sort(np.argsort(2 * right - true - answered, kind="stable")[:most])
+
+
+def matrix(counts: Confusion, shown: np.ndarray) -> np.ndarray:
+    """The counts among some classes (ascending), (S, S) int64, truth by row: a picture of thousands of classes needs no
+    square of them."""
+    true, answered, count = counts.pairs()
+    place = np.full(counts.classes, -1)
+    place[shown] = np.arange(len(shown))
+    rows, columns = place[true], place[answered]
+    inside = (rows >= 0) & (columns >= 0)
+    found = np.zeros((len(shown), len(shown)), dtype=np.int64)
+    found[rows[inside], columns[inside]] = count[inside]
+    return found
 
 
 def confusion(
@@ -35,21 +52,22 @@ def confusion(
 
     The shares are of all answers to a true class, those outside the picture included.
     """
-    counts = count_matrix(predictions, len(space))
-    present = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
-    shown = present if len(present) <= most else most_confused(counts, most)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    found = counted(predictions, len(space))
+    true, answered, right = found.totals()
+    shown, present = shown_classes(found, most), np.count_nonzero(true + answered)
+    counts = matrix(found, shown)
+    shares = counts / np.maximum(true[shown], 1)[:, None]
     side = max(4.5, 0.36 * len(shown) + 2.6)
     figure = make_figure(side + 0.8, side)
     axes = figure.subplots()
-    image = axes.imshow(shares[np.ix_(shown, shown)], cmap="Blues", vmin=0, vmax=1)
-    _write_counts(axes, counts[np.ix_(shown, shown)], shares[np.ix_(shown, shown)])
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    _write_counts(axes, counts, shares)
     names = [shortened(space.labels[index], 28) for index in shown]
     _name_axes(axes, names)
-    what = f"Confusion: {title or space.name}"
-    correct = np.trace(counts) / max(counts.sum(), 1)
-    which = f"the {len(shown)} most confused of {len(present)} classes" if len(shown) < len(present) else "all classes"
-    titled(axes, what, f"{which}; {counts.sum():,} answers, {correct:.1%} correct")
+    total = int(true.sum())
+    which = f"the {len(shown)} most confused of {present} classes" if len(shown) < present else "all classes"
+    below = f"{which}; {total:,} answers, {right.sum() / max(total, 1):.1%} correct"
+    titled(axes, f"Confusion: {title or space.name}", below)
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=28, pad=0.02, format=lambda share, _: f"{share:.0%}")
     bar.set_label("share of the true class", color=MUTED, fontsize=9)
     bar.outline.set_visible(False)

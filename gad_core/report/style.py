@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 
 from gad_core.files import writing
 
@@ -77,8 +78,16 @@ def limits(values: Sequence[float], *, floor: float | None = None) -> tuple[floa
 
 
 def save(figure: Figure, path: Path, note: str = "") -> Path:
-    """Writes the picture whole or not at all; `note` stands in its upper right corner."""
+    """Writes the picture whole or not at all; `note` stands in its upper right corner.
+
+    Texts are drawn as they stand: labels are the user's, and a dollar sign in one begins no formula.
+    """
     figure.text(0.985, 1 - 0.12 / figure.get_figheight(), note, ha="right", va="top", fontsize=8, color=MUTED)
-    with writing(path) as temporary:
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with (
+        writing(path) as temporary,
+        matplotlib.rc_context({"text.parse_math": False}),
+    ):  # ticks are made as they are drawn
         figure.savefig(temporary, format="png", facecolor="white")
     return path

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, ValidationInfo, model_validator
 
-from gad_core.contracts import Backbone, TextTokenizer
+from gad_core.contracts import Backbone, TextTokenizer, WrittenPath
 from gad_core.hookspecs import hookimpl
 from gad_core.lora_options import Lora
 
@@ -32,7 +32,7 @@ class Llama(Backbone):
     """A pretrained causal language model of the Llama or Qwen2 family, adapted with LoRA or trained in full."""
 
     name: ClassVar[str] = "llama"
-    checkpoint: Annotated[str, Field(min_length=1), AfterValidator(_folder_or_id)] = Field(
+    checkpoint: Annotated[str, Field(min_length=1), AfterValidator(_folder_or_id), WrittenPath] = Field(
         description="a folder with config.json, *.safetensors and tokenizer.json, or a hub id such as "
         "meta-llama/Llama-3.2-1B-Instruct"
     )
@@ -41,6 +41,10 @@ class Llama(Backbone):
     lora: Lora | None = Field(default_factory=Lora, description="low-rank adapters; null trains all weights")
     layers: PositiveInt | None = Field(None, description="keep only the first so many blocks")
     gradient_checkpointing: bool = Field(False, description="less memory in training for about a third more time")
+
+    def files(self) -> Mapping[Path, str]:
+        folder = Path(self.checkpoint)
+        return {folder: "config.json, *.safetensors and tokenizer.json"} if folder.is_dir() else {}
 
     def text(self, texts: Sequence[str]) -> TextTokenizer:
         from gad_core.pretrained import load_text
