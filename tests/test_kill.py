@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +38,18 @@ THOROUGH = bool(os.environ.get("GAD_THOROUGH"))
 EACH = 6 if THOROUGH else 1
 """Moments of each stage: 5 stages of a run, packing and converting, 42 or 7 in all."""
 
-Command = Callable[[Path], tuple[Callable[[Sequence[str]], object], list[str]]]
+Command = Callable[[Path], tuple[Callable[..., object], list[str]]]
 
 
-def running(folder: Path) -> tuple[Callable[[Sequence[str]], object], list[str]]:
+def running(folder: Path) -> tuple[Callable[..., object], list[str]]:
     return main, ["run", str(folder / "registry.yaml"), "gad", "--quiet"]
 
 
-def packing(folder: Path) -> tuple[Callable[[Sequence[str]], object], list[str]]:
+def packing(folder: Path) -> tuple[Callable[..., object], list[str]]:
     return main, ["features", "pack", str(folder / "raw"), str(folder / "mine.lmdb"), "--fps", "2"]
 
 
-def converting(folder: Path) -> tuple[Callable[[Sequence[str]], object], list[str]]:
+def converting(folder: Path) -> tuple[Callable[..., object], list[str]]:
     return oad, ["convert", "thumos14", str(folder / "t.csv"), "--fps", "2", "--out", str(folder / "out")]
 
 
@@ -61,7 +61,8 @@ def prepared(folder: Path) -> Path:
     rows = [f"v{number},Run,{start},{start + 2}" for number in range(6) for start in (0, 3)]
     (folder / "t.csv").write_text("\n".join(["video,type,start,end", *rows, ""]))
     (folder / "registry.yaml").write_text(REGISTRY.replace("epochs: 3", "epochs: 1"))
-    assert in_a_fork(*running(folder), folder, None) == 0
+    command, arguments = running(folder)
+    command(arguments, standalone_mode=False)  # in this process, which imports for all that are forked
     (folder / "registry.yaml").write_text(REGISTRY)
     (folder / "runs" / "gad" / "0" / "notes.md").write_text("mine")
     return folder
