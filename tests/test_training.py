@@ -18,10 +18,11 @@ from small_project import Project
 
 from gad_core.action_model import ActionModel
 from gad_core.batching import evaluation_batches, share, training_batches
-from gad_core.checkpoint import Place, load_weights, save_checkpoint
+from gad_core.checkpoint import load_weights, save_checkpoint
 from gad_core.errors import CheckpointError, TrainingError
 from gad_core.experiment import Experiment
 from gad_core.feeding import make_feed
+from gad_core.resume import Place
 from gad_core.run import make_model
 from gad_core.testing.corpus import Memory
 from gad_core.testing.tiny import Tiny
@@ -37,7 +38,7 @@ class Watch:
         self.losses: list[dict[str, float]] = []
         self.stop_after, self.values, self.improvements = stop_after, values or [], 0
 
-    def resumed(self, place: Place) -> None:
+    def resumed(self, place: Place, damaged: object) -> None:
         self.resumed_at = place.step
 
     def updated(self, place: Place, epoch: int, losses: Mapping[str, float], rate: float, norm: float) -> None:
