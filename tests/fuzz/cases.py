@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from random import Random
 
@@ -138,6 +139,6 @@ def orders(inputs: int, seed: int, torch: float) -> Iterator[Order]:
     for light, part in ((True, 1 - torch), (False, torch)):
         chosen = [number for number, target in enumerate(every) if target.torch != light]
         whole = sum(every[number].share for number in chosen)
-        counts = {number: max(3, round(inputs * part * every[number].share / whole)) for number in chosen}
+        counts = {number: max(3, ceil(inputs * part * every[number].share / whole)) for number in chosen}
         for number in chosen:
             yield from (Order(seed, number, one) for one in range(counts[number]))

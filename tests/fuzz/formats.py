@@ -208,7 +208,6 @@ BY_SUFFIX: dict[str, Damage] = {
     ".npy": npy_file, ".npz": zip_file, ".zip": zip_file, ".safetensors": safetensors_file, ".lmdb": lmdb_file,
     ".pt": pt_file, ".h5": h5_file,
 }  # fmt: skip
-UNREADABLE = (ValueError, LookupError, RecursionError, struct.error, zipfile.BadZipFile, lmdb.Error, yaml.YAMLError)
 TEXTUAL = (".json", ".jsonl", ".yaml", ".csv", ".tsv", ".txt")
 
 
@@ -218,17 +217,12 @@ def damage(suffix: str) -> Damage:
 
 
 def damaged(name: str, data: bytes, random: Random, *, huge: bool = True) -> bytes:
-    """A file of that name, damaged once or twice: mostly as what it is, else as text or as bytes."""
-    suffix = Path(name).suffix
-    for _ in range(random.choice((1, 1, 1, 2))):
-        level = random.random()
-        if level < 0.6:
-            try:
-                data = damage(suffix)(data, random, huge)
-            except UNREADABLE:  # damaged before, it is no longer what it was
-                data = damaged_bytes(data, random)
-        elif level < 0.8 and suffix in TEXTUAL:
-            data = damaged_text(data, random, huge=huge)
-        else:
-            data = damaged_bytes(data, random)
-    return data
+    """A file of that name, damaged: mostly as what it is, else as text or as bytes; sometimes its bytes once more."""
+    suffix, level = Path(name).suffix, random.random()
+    if level < 0.6:
+        data = damage(suffix)(data, random, huge)
+    elif level < 0.8 and suffix in TEXTUAL:
+        data = damaged_text(data, random, huge=huge)
+    else:
+        data = damaged_bytes(data, random)
+    return damaged_bytes(data, random) if random.random() < 0.2 else data
