@@ -113,6 +113,7 @@ class Lab:
         return Tried(order, case.kind, case.name, ending.code, ending.seconds, finding)
 
     def _wrong(self, case: Case, ending: Ending) -> tuple[str, str] | None:
+        strays = list(self._strays())
         shown = ending.error if set(case.call.words) & set(DATA_ON_OUTPUT) else ending.error + ending.output
         if ending.fault:
             return ending.fault, ending.at
@@ -122,13 +123,13 @@ class Lab:
             return f"took {ending.memory / 2**30:.1f} GB", ""
         if "Traceback (most recent call last)" in ending.error + ending.output:
             return "Traceback in the output", ""
-        if found := RAW.search(shown):
-            return f"prints {found.group()!r}", ""
+        if RAW.search(shown):
+            return "prints control characters", f"{case.call.program} {case.call.words[0]}"
         if ending.code == 2 and not shown.strip():
             return "refused without a message", ""
         if case.whole and ending.code:
             return f"refused although nothing is damaged: {case.call.words}", ""
-        if strays := list(self._strays()):
+        if strays:
             return f"wrote outside its folder: {strays}", ""
         return None
 
