@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 from random import Random
@@ -123,6 +124,7 @@ def _case_of_options(target: Target, random: Random, *, whole: bool) -> Case:
     return _case(target, words, {"pipe": "pipe", "loop": "loop"}, whole=whole)
 
 
+@lru_cache(maxsize=1)
 def kinds() -> list[Target]:
     """All kinds of input, those that import no torch first."""
     options = [Target(OPTIONS, one.name, (), ENTRIES, (), _weight(one.name), torch=one.torch) for one in commands()]

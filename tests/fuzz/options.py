@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from random import Random
 
@@ -84,6 +85,7 @@ class Command:
         return not self.name.startswith(LIGHT)
 
 
+@lru_cache(maxsize=1)
 def commands() -> list[Command]:
     """Every command of every command line."""
     return [
