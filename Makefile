@@ -1,5 +1,5 @@
 # One command for everything: make check
-.PHONY: setup check format lint types test thorough docs site
+.PHONY: setup check format lint types test thorough fuzz docs site
 
 setup:
 	python3 -m venv .venv
@@ -23,6 +23,9 @@ test:
 
 thorough:
 	HYPOTHESIS_PROFILE=thorough .venv/bin/pytest --numprocesses 2
+
+fuzz:
+	PYTHONPATH=tests .venv/bin/python -m fuzz --inputs 20000 --processes 2
 
 docs:
 	.venv/bin/python -m gad_core.registry.reference
