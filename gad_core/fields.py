@@ -17,6 +17,9 @@ CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d*)?)", re.ASCII)
 LATEST = 1e9
 """No recording has a later time, in seconds or in frames; what is beyond is a slip, and would overflow."""
 
+FASTEST = 1e6
+"""No features have more frames a second."""
+
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 

@@ -19,6 +19,7 @@ import numpy as np
 from gad_core.errors import FeatureError
 from gad_core.features.sources import Source
 from gad_core.features.store import HEADER, Entry, Header, checksum, read_header
+from gad_core.fields import FASTEST
 
 DONE = b"\x01"
 """Before the name of a recording: the record of its packing, until the store is whole."""
@@ -28,7 +29,8 @@ FIRST_MAP = 1 << 30
 
 @dataclass(frozen=True)
 class Packing:
-    """What to make of the sources. `tokens` splits [T, K·D] files; `dtype` is numpy's name of what is stored.
+    """What to make of the sources. `tokens` splits [T, K·D] files; `dtype` is numpy's name of what is stored;
+    `transpose` is for files of [D, T].
 
     Raises `FeatureError` when `fps` is no positive number.
     """
@@ -38,9 +40,10 @@ class Packing:
     tokens: int | None = None
     extractor: str = ""
     allow_nonfinite: bool = False
+    transpose: bool = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.fps) and self.fps > 0):
+        if not (math.isfinite(self.fps) and 0 < self.fps <= FASTEST):
             raise FeatureError(f"{self.fps} frames a second is no rate", hint="give the frames a second as --fps")
 
 
@@ -62,7 +65,7 @@ def pack(
             if source.recording not in entries:
                 array = prepared(source, options)
                 shape = shape or (array.shape[1], array.shape[2])
-                _require_shape(array, shape, source)
+                _require_shape(array, shape, source, {entry.frames for entry in entries.values()})
                 data = array.tobytes()
                 entries[source.recording] = entry = Entry(len(array), checksum(data), source.stamp)
                 record = json.dumps([shape, asdict(options), asdict(entry)]).encode()
@@ -86,18 +89,41 @@ def _open_partial(path: Path) -> lmdb.Environment:
         return lmdb.open(str(path), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
 
 
-def _require_shape(array: np.ndarray, shape: tuple[int, int], source: Source) -> None:
-    if array.shape[1:] != shape:
+def _require_shape(array: np.ndarray, shape: tuple[int, int], source: Source, lengths: set[int]) -> None:
+    """Raises `FeatureError` where a recording has not the shape of the others, which have the `lengths`."""
+    if array.shape[1:] == shape:
+        return
+    message = f"has {array.shape[1]} tokens of width {array.shape[2]} a frame, the others {shape[0]} of {shape[1]}"
+    if lengths == {len(array)} and array.shape[1] == shape[0] == 1:
         raise FeatureError(
-            f"has {array.shape[1]} tokens of width {array.shape[2]} a frame, the others {shape[0]} of {shape[1]}",
+            f"{message}, and all have {len(array)} frames: looks like [width, frames]",
             where=str(source.path),
-            hint="pack features of different extractors into different stores",
+            hint="pass --transpose if the files are [width, frames]; else pack them into different stores",
         )
+    raise FeatureError(
+        message, where=str(source.path), hint="pack features of different extractors into different stores"
+    )
+
+
+def transposed(header: Header) -> str | None:
+    """What makes a packed store look like one of [width, frames], or None: recordings differ in length, widths do not,
+    and a width is a round number or, of the two, the greater one more often than not."""
+    lengths = {entry.frames for entry in header.recordings.values()}
+    if len(header.recordings) < 2 or len(lengths) > 1 or header.tokens > 1:
+        return None
+    (length,) = lengths
+    if length < header.width and (length % 64 or not header.width % 64):
+        return None
+    return f"all {len(header.recordings)} recordings have {length} frames of width {header.width}"
 
 
 def prepared(source: Source, options: Packing) -> np.ndarray:
     """The array of a source as it is stored: [T, K, D], contiguous. Raises `FeatureError` where it cannot be."""
     array, where = source.read(), str(source.path)
+    if options.transpose:
+        if array.ndim != 2:
+            raise FeatureError(f"has shape {list(array.shape)}", where=where, hint="--transpose is for [width, frames]")
+        array = array.T
     if array.ndim == 2 and options.tokens:
         if array.shape[1] % options.tokens:
             raise FeatureError(f"width {array.shape[1]} is no multiple of {options.tokens} tokens", where=where)
@@ -183,7 +209,7 @@ def _resume(
     shape: tuple[int, int] | None = None
     for name, record in _done(environment).items():
         known, used, entry = json.loads(record)
-        if used == asdict(options) and stamps.get(name) == entry["source"]:
+        if asdict(Packing(options.fps)) | used == asdict(options) and stamps.get(name) == entry["source"]:
             done[name] = Entry(**entry)
             shape = (known[0], known[1])
     return done, shape
@@ -194,4 +220,5 @@ def _unchanged(out: Path, sources: Sequence[Source], options: Packing) -> bool:
         return False
     header = read_header(out)
     known = {name: entry.source for name, entry in header.recordings.items()}
-    return header.made_with == asdict(options) and known == {source.recording: source.stamp for source in sources}
+    made_with = asdict(Packing(header.fps)) | dict(header.made_with)  # an older store lacks what was added since
+    return made_with == asdict(options) and known == {source.recording: source.stamp for source in sources}

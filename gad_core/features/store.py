@@ -12,15 +12,20 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lmdb
 import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
 
 from gad_core.errors import FeatureError
 from gad_core.features.memory import frames_of, unknown
+from gad_core.fields import FASTEST, clean, shown
+from gad_core.reading import damaged
 
 FORMAT = 1
+MOST = 1 << 40
+"""Frames of a recording, tokens of a frame, values of a token: more are a damaged header."""
 HEADER = b"\x00header"
 """No recording's name begins with a zero byte."""
 
@@ -29,7 +34,7 @@ HEADER = b"\x00header"
 class Entry:
     """What the header says of a recording; `source` is the size and time of change of the file it came from."""
 
-    frames: int
+    frames: Annotated[int, Field(ge=0, le=MOST)]
     checksum: int
     source: str
 
@@ -38,10 +43,10 @@ class Entry:
 class Header:
     """What a store says of itself; `made_with` are the options it was packed with."""
 
-    dtype: str
-    tokens: int
-    width: int
-    fps: float
+    dtype: Annotated[str, Field(pattern="^float(16|32|64)$")]
+    tokens: Annotated[int, Field(ge=1, le=MOST)]
+    width: Annotated[int, Field(ge=1, le=MOST)]
+    fps: Annotated[float, Field(gt=0, le=FASTEST)]
     extractor: str
     recordings: Mapping[str, Entry]
     made_with: Mapping[str, Any] = field(default_factory=dict)
@@ -53,19 +58,24 @@ class Header:
 
     @staticmethod
     def decoded(data: bytes, where: str) -> Header:
-        """Reads a header; raises `FeatureError` for a newer format or a damaged one."""
-        try:
+        """Reads a header and checks the type of every field; raises `FeatureError` for a newer format or a damaged
+        one."""
+        hint = "pack the features again"
+        with damaged(where, FeatureError, hint):
             fields = json.loads(data)
-            if fields["format"] > FORMAT:
-                raise FeatureError(
-                    f"was written in format {fields['format']}, this gad reads up to {FORMAT}",
-                    where=where,
-                    hint="update gad, or pack the features again",
-                )
-            entries = {name: Entry(**entry) for name, entry in fields.pop("recordings").items()}
-            return Header(recordings=entries, **fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise FeatureError(f"has a damaged header: {error}", where=where, hint="pack the features again") from error
+        written = fields.get("format") if isinstance(fields, dict) else None
+        if isinstance(written, int) and written > FORMAT:
+            raise FeatureError(
+                f"was written in format {shown(written)}, this gad reads up to {FORMAT}",
+                where=where,
+                hint=f"update gad, or {hint}",
+            )
+        try:
+            return TypeAdapter(Header).validate_json(data, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "all of it"
+            raise FeatureError(f"has a damaged header: {place}: {first['msg']}", where=where, hint=hint) from error
 
 
 def checksum(data: bytes | memoryview) -> int:
@@ -86,7 +96,15 @@ class FeatureStore:
         self.header = read_header(self.path)
         self.tokens, self.width, self.fps = self.header.tokens, self.header.width, self.header.fps
         self.dtype = np.dtype(self.header.dtype)
-        self.lengths: Mapping[str, int] = {name: entry.frames for name, entry in self.header.recordings.items()}
+        self._stored = _spelt_once(self.header, str(self.path))
+        self.lengths: Mapping[str, int] = {
+            name: self.header.recordings[stored].frames for name, stored in self._stored.items()
+        }
+
+    @property
+    def checksums(self) -> Mapping[str, int]:
+        """The checksum of every recording's bytes."""
+        return {name: self.header.recordings[stored].checksum for name, stored in self._stored.items()}
 
     def read(self, recording: str, frames: range | np.ndarray) -> np.ndarray:
         """Some frames of a recording, (T, K, D) in the stored dtype, read-only.
@@ -100,7 +118,7 @@ class FeatureStore:
         length = self.lengths.get(recording)
         if length is None:
             raise unknown(recording, self.lengths, str(self.path))
-        data = self._reader.get(recording.encode())
+        data = self._reader.get(self._stored[recording].encode())
         if data is None or len(data) != length * self.tokens * self.width * self.dtype.itemsize:
             raise FeatureError(
                 f"recording {recording!r} is damaged: {0 if data is None else len(data)} bytes for {length} frames",
@@ -111,7 +129,7 @@ class FeatureStore:
 
     def intact(self, recording: str) -> bool:
         """Whether a recording's bytes have the checksum they were written with."""
-        return checksum(self.array(recording).data.cast("B")) == self.header.recordings[recording].checksum
+        return checksum(self.array(recording).data.cast("B")) == self.checksums[recording]
 
     def missing(self, recordings: Iterable[str]) -> list[str]:
         """Those of the named recordings that are not in the store."""
@@ -128,6 +146,20 @@ class FeatureStore:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reader = reader(self.path)
+
+
+def _spelt_once(header: Header, where: str) -> dict[str, str]:
+    """The name under which each recording is stored, by the spelling in which names are compared. Raises `FeatureError`
+    where two differ in nothing else."""
+    stored = {clean(name): name for name in header.recordings}
+    if len(stored) < len(header.recordings):
+        twice = next(name for name in header.recordings if stored[clean(name)] != name)
+        raise FeatureError(
+            f"holds two recordings called {clean(twice)!r} in different spellings",
+            where=where,
+            hint="rename one of them",
+        )
+    return stored
 
 
 _PACK = "make a feature store with `gad features pack`"
