@@ -15,7 +15,9 @@ ROOM = len(".") + len(".01234567") + len(".npy")
 """What a file's name has more than its recording's, while it is being written."""
 
 
-def absent(named: Mapping[str, str], missing: Iterable[str], held: Collection[str], holder: str) -> tuple[str, str]:
+def absent(
+    named: Mapping[str, str], missing: Iterable[str], held: Collection[str], holder: str, *, what: str = "recordings"
+) -> tuple[str, str]:
     """What to say of recordings that are not held: the message, both spellings shown, and the hint.
 
     `named` maps every recording to its place in the annotations ("line 3", or nothing); `holder` is "feature store".
@@ -23,7 +25,7 @@ def absent(named: Mapping[str, str], missing: Iterable[str], held: Collection[st
     lacking = list(missing)
     listed = ", ".join(f"{name} ({named[name]})" if named[name] else name for name in lacking[:SHOWN])
     more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
-    message = f"{len(lacking)} of {len(named)} recordings are not in the {holder}: {listed}{more}"
+    message = f"{len(lacking)} of {len(named)} {what} are not in the {holder}: {listed}{more}"
     unused = sorted(set(held) - named.keys())
     if unused or not held:
         examples = ", ".join(unused[:3]) + (", …" if len(unused) > 3 else "")
