@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Callable
 from reprlib import Repr
 
 from gad_core.errors import DataError
@@ -29,9 +30,14 @@ def shown(value: object) -> str:
     return _SHORT.repr(value)
 
 
+def composed(text: str) -> str:
+    """A text in NFC, without what nobody sees and without blanks around it."""
+    return unicodedata.normalize("NFC", text.translate(INVISIBLE)).strip()
+
+
 def clean(text: str) -> str:
-    """A text in the one spelling in which texts are compared: NFC, runs of any blanks as one, none around it."""
-    return " ".join(unicodedata.normalize("NFC", text).translate(INVISIBLE).split())
+    """A text in the one spelling in which texts are compared: composed, with one blank for a run of any blanks."""
+    return " ".join(composed(text).split())
 
 
 def likeness(text: str) -> str:
@@ -40,8 +46,15 @@ def likeness(text: str) -> str:
     return "".join(letter for letter in folded if letter.isalnum()) or folded
 
 
-def text(value: object, what: str, where: str | None = None, *, numbers: bool = False) -> str:
-    """A text field, cleaned; nothing (None) is empty, and a list of one text is that text.
+def text(
+    value: object,
+    what: str,
+    where: str | None = None,
+    *,
+    numbers: bool = False,
+    spelling: Callable[[str], str] = clean,
+) -> str:
+    """A text field in a `spelling`; nothing (None) is empty, and a list of one text is that text.
 
     With `numbers` whole numbers are taken too, as they are for names of recordings. Raises `DataError` for all else:
     the repr of a list or of a truth value is no label.
@@ -60,7 +73,7 @@ def text(value: object, what: str, where: str | None = None, *, numbers: bool = 
             where=where,
             hint="write it again: no file and no terminal can show it",
         )
-    return clean(value)
+    return spelling(value)
 
 
 def time(value: object, what: str, where: str | None = None, *, clock: bool = True) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gad_core.errors import DataError, Faults
-from gad_core.fields import clean, shown, text, time
+from gad_core.fields import composed, shown, text, time
 from gad_core.reading import read_json
 
 SPLITS = {"training": "train", "train": "train", "testing": "test", "test": "test", "validation": "validation"}
@@ -57,8 +57,8 @@ class Annotations:
 
 
 def step_text(label: str) -> str:
-    """The lower-case text of a step, cleaned."""
-    lower = clean(label).lower()
+    """The lower-case text of a step, cleaned up. Blanks inside stay: the published classes differ in them."""
+    lower = composed(label).lower()
     return CLEAN.get(lower, lower)
 
 
@@ -141,7 +141,7 @@ def _step(found: Any, duration: float, where: str, ids: set[str]) -> Step:
             where=where,
             hint="correct the times; an end up to one second late is taken for the end of the video",
         )
-    label = step_text(text(found["label"], "label", where))
+    label = step_text(text(found["label"], "label", where, spelling=composed))
     if not label:
         raise DataError("the label is empty", where=where, hint="name the step")
     ids.add(shown(found.get("id", "")))
