@@ -52,9 +52,8 @@ def pack(
       gad features pack siglip/ coin.lmdb --fps 2 --tokens 10 --extractor siglip-large-patch16-384
       gad features pack i3d/ salads.lmdb --fps 15 --transpose --name '{recording}_rgb.npy'
     """
-    from gad_core.features.pack import Packing, pack, transposed
+    from gad_core.features.pack import Packing, pack
     from gad_core.features.sources import find_files, sources_of
-    from gad_core.features.store import read_header
 
     options = Packing(fps, dtype, tokens, extractor, allow_nonfinite, transpose)
     files = find_files(sources, name)
@@ -64,9 +63,6 @@ def pack(
     click.echo(f"{out}: {len(found)} recordings" + ("" if done else ", nothing has changed"))
     if files.skipped:
         click.echo(f"left out: {files.told()}", err=True)
-    doubt = None if transpose else transposed(read_header(out))
-    if doubt:
-        click.echo(f"{doubt}: if the files are [width, frames], pack them with --transpose", err=True)
 
 
 @features.command()

@@ -7,6 +7,7 @@ file takes its name when it is whole; a store whose sources have not changed is 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,7 @@ def pack(
     Raises `FeatureError`, naming the file, for arrays of another width, wrong dimensions, or NaN and infinite values.
     """
     if _unchanged(out, sources, options):
+        _doubt(read_header(out), options)
         return False
     partial = out.with_name(out.name + ".partial")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -72,11 +74,13 @@ def pack(
                 _put(environment, {source.recording.encode(): data, DONE + source.recording.encode(): record})
             report(number, len(sources), source.recording)
         assert shape is not None
-        _finish(environment, Header(options.dtype, *shape, options.fps, options.extractor, entries, asdict(options)))
+        header = Header(options.dtype, *shape, options.fps, options.extractor, entries, asdict(options))
+        _finish(environment, header)
     finally:
         environment.close()
     os.replace(partial, out)
     partial.with_name(partial.name + "-lock").unlink(missing_ok=True)
+    _doubt(header, options)
     return True
 
 
@@ -105,16 +109,18 @@ def _require_shape(array: np.ndarray, shape: tuple[int, int], source: Source, le
     )
 
 
-def transposed(header: Header) -> str | None:
-    """What makes a packed store look like one of [width, frames], or None: recordings differ in length, widths do not,
-    and a width is a round number or, of the two, the greater one more often than not."""
+def _doubt(header: Header, options: Packing) -> None:
+    """Warns of a store that looks like one of [width, frames]: recordings differ in length, widths do not, and a width
+    is a round number or smaller than the number of frames."""
     lengths = {entry.frames for entry in header.recordings.values()}
-    if len(header.recordings) < 2 or len(lengths) > 1 or header.tokens > 1:
-        return None
+    if options.transpose or len(header.recordings) < 2 or len(lengths) > 1 or header.tokens > 1:
+        return
     (length,) = lengths
-    if length < header.width and (length % 64 or not header.width % 64):
-        return None
-    return f"all {len(header.recordings)} recordings have {length} frames of width {header.width}"
+    if length >= header.width or (length % 64 == 0 and header.width % 64):
+        logging.getLogger(__name__).warning(
+            "all %d recordings have %d frames of width %d: if the files are [width, frames], pass --transpose",
+            len(header.recordings), length, header.width,
+        )  # fmt: skip
 
 
 def prepared(source: Source, options: Packing) -> np.ndarray:

@@ -129,7 +129,9 @@ class FeatureStore:
 
     def intact(self, recording: str) -> bool:
         """Whether a recording's bytes have the checksum they were written with."""
-        return checksum(self.array(recording).data.cast("B")) == self.checksums[recording]
+        return (
+            checksum(self.array(recording).data.cast("B")) == self.header.recordings[self._stored[recording]].checksum
+        )
 
     def missing(self, recordings: Iterable[str]) -> list[str]:
         """Those of the named recordings that are not in the store."""
