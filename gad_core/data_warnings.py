@@ -125,13 +125,14 @@ def _repeated(rows: Mapping[str, Sequence[Stretch]], fps: float) -> Iterator[str
     for split, members in rows.items():
         again = [stretch for stretch, count in Counter(members).items() if count > 1]
         if again:
-            yield f"{len(again)} rows of {split} are there more than once: {_places(again, fps)}"
+            yield f"{len(again)} of {len(set(members))} rows of {split} are there more than once: {_places(again, fps)}"
         labels = defaultdict(set)
         for stretch in members:
             labels[_span(stretch)].add(stretch.label)
         several = [stretch for stretch in dict.fromkeys(members) if len(labels[_span(stretch)]) > 1]
         if several:
-            yield f"{len(several)} rows of {split} give the same frames different labels: {_places(several, fps)}"
+            rows_of = f"{len(several)} of {len(set(members))} rows of {split}"
+            yield f"{rows_of} give the same frames different labels: {_places(several, fps)}"
 
 
 def _same_features(rows: Mapping[str, Sequence[Stretch]], features: Features) -> Iterator[str]:
@@ -143,14 +144,14 @@ def _same_features(rows: Mapping[str, Sequence[Stretch]], features: Features) ->
         if name in checksums:
             trained[features.lengths[name], checksums[name]].append(name)
     for split in named:
-        pairs = [
-            f"{name} is {other}"
-            for name in (named[split] if split != "train" else ())
-            for other in trained.get((features.lengths[name], checksums.get(name)), ())
-            if other != name and _equal(features, name, other)
-        ]
+        pairs = []
+        for name in named[split] if split != "train" else ():
+            others = trained.get((features.lengths[name], checksums.get(name)), ())
+            twin = next((other for other in others if other != name and _equal(features, name, other)), None)
+            pairs += [f"{name} is {twin}"] if twin is not None else []
         if pairs:
-            yield f"{len(pairs)} recordings of {split} have the very features of one in train: {_listed(pairs)}"
+            leaked = f"{len(pairs)} of {len(named[split])} recordings of {split}"
+            yield f"{leaked} have the very features of one in train: {_listed(pairs)}"
 
 
 def _equal(features: Features, one: str, other: str) -> bool:
@@ -166,10 +167,13 @@ def _classes(asks: str, corpus: Corpus, found: Mapping[str, Sequence[Stretch]]) 
     if trained is None:
         return
     for split, tally in counted.items():
-        unseen = {} if tally is None else {k: n for k, n in tally.examples.items() if k not in trained.examples}
+        if tally is None:
+            continue
+        unseen = {label: count for label, count in tally.examples.items() if label not in trained.examples}
         if unseen:
             listed = _listed([f"{space.labels[label]!r} ({count})" for label, count in unseen.items()])
-            yield f"{split} asks `{asks}` of {len(unseen)} classes that training never shows: {listed}"
+            classes = f"{len(unseen)} of {len(tally.examples)} classes of `{asks}` in {split}"
+            yield f"{classes} are never shown in training: {listed}"
     named = {label: count for label, count in trained.examples.items() if label not in unnamed(space)}
     few = [f"{space.labels[label]!r} ({count})" for label, count in sorted(named.items()) if count < FEW]
     if few:
@@ -190,10 +194,7 @@ def _alike(space: LabelSpace) -> Iterator[str]:
         members[likeness(label)].append(label)
     groups = [" and ".join(map(repr, group)) for group in members.values() if len(group) > 1]
     if groups:
-        yield (
-            f"{len(groups)} groups of classes of '{space.name}' differ in case, blanks or punctuation only: "
-            f"{_listed(groups)}"
-        )
+        yield f"classes of '{space.name}' that differ in case, blanks or punctuation only: {_listed(groups)}"
 
 
 def _span(stretch: Stretch) -> tuple[str, int, int]:

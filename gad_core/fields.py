@@ -54,13 +54,11 @@ def text(
     numbers: bool = False,
     spelling: Callable[[str], str] = clean,
 ) -> str:
-    """A text field in a `spelling`; nothing (None) is empty, and a list of one text is that text.
+    """A text field in a `spelling`; nothing (None) is empty.
 
     With `numbers` whole numbers are taken too, as they are for names of recordings. Raises `DataError` for all else:
     the repr of a list or of a truth value is no label.
     """
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
-        (value,) = value
     if numbers and isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if value is None:

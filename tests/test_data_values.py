@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gad_segments.corpus import make_corpus
 from gad_segments.plugin import Segments
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gad_core.contracts import Corpus
@@ -94,7 +94,7 @@ def test_cleaning_is_done_once(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [["cut", "wash"], {"name": "cut"}, True, 3, 1.5, [], [["cut"]], [None], [3], "\ud800"]
+    "value", [["cut"], ["cut", "wash"], {"name": "cut"}, True, 3, 1.5, [], [["cut"]], [None], [3], "\ud800"]
 )
 @pytest.mark.parametrize("field", ["label", "split", "recording"])
 def test_what_is_no_text_is_refused_with_its_line(opened: Open, field: str, value: object) -> None:
@@ -105,8 +105,8 @@ def test_what_is_no_text_is_refused_with_its_line(opened: Open, field: str, valu
     assert "mine.json:3: " + field in str(caught.value)
 
 
-def test_a_list_of_one_text_and_a_whole_number_as_a_name_are_taken(opened: Open) -> None:
-    corpus = opened(as_json(label=["stir"], recording=7), name="mine.json", names="r0 7 r2")
+def test_a_whole_number_is_taken_as_the_name_of_a_recording(opened: Open) -> None:
+    corpus = opened(as_json(recording=7), name="mine.json", names="r0 7 r2")
     assert corpus.spaces["current"].labels == ("cut", "stir") and corpus.usage["recordings"] == "3 of 3"
 
 
@@ -278,3 +278,74 @@ def test_messages_are_short() -> None:
     with pytest.raises(DataError) as caught:
         text(["x" * 10**5] * 9, "label")
     assert len(str(caught.value)) < 900
+
+
+# ------------------------------------------------------------------------------------------------- anything at all
+
+
+JUNK = [
+    b"\x00",
+    b"\xff",
+    b'"',
+    b"\n",
+    b"\r",
+    b",",
+    b";",
+    b"[",
+    b"{",
+    b"}",
+    b"9" * 20,
+    b"1e999",
+    b"NaN",
+    b"\\ud800",
+    b"null",
+    b"\xe2\x80\xae",
+]
+
+
+@given(
+    kind=st.sampled_from(["mine.csv", "mine.tsv", "mine.json"]),
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 9), st.sampled_from(JUNK)), min_size=1, max_size=4),
+    mode=st.sampled_from(["clips", "stream"]),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_damage_is_read_or_located(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, changes: list[tuple[int, int, bytes]], mode: str
+) -> None:
+    lines = HEADER + "".join(",".join(map(str, row)) + "\n" for row in ROWS)
+    content = (
+        as_json() if kind.endswith("json") else lines.replace(",", "\t" if kind.endswith("tsv") else ",")
+    ).encode()
+    for place, length, junk in changes:
+        content = content[:place] + junk + content[place + length :]
+    path = tmp_path_factory.mktemp("any") / kind
+    path.write_bytes(content)
+    store = ArrayFeatures({name: np.zeros((20, 3)) for name in ("r0", "r1", "r2")}, 4.0)
+    options = Segments(features=path, annotations=path, mode=mode)  # type: ignore[arg-type]
+    options.relations()
+    try:
+        found = make_corpus(options, store).splits
+    except GadError as error:
+        found = str(error)
+    assert found == ("train", "test") or set(found) > {"train", "test"} or kind in found
+
+
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    field=st.sampled_from(["recording", "start", "end", "label", "split", "goal"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_any_value_of_a_row_is_read_or_located(
+    tmp_path_factory: pytest.TempPathFactory, value: object, field: str
+) -> None:
+    path = tmp_path_factory.mktemp("value") / "mine.json"
+    path.write_text(as_json(**{field: value}))
+    store = ArrayFeatures({name: np.zeros((20, 3)) for name in ("r0", "r1", "r2")}, 4.0)
+    try:
+        found = str(make_corpus(Segments(features=path, annotations=path), store).usage)
+    except GadError as error:
+        found = str(error)
+    assert "mine.json" in found or "recordings" in found
