@@ -21,8 +21,9 @@ from gad_core.cli import main
 from gad_core.errors import FeatureError, GadError
 from gad_core.features import FeatureStore
 from gad_core.features.pack import Packing, pack
-from gad_core.features.sources import find_files, find_sources
+from gad_core.features.sources import Source, find_files, find_sources
 from gad_core.features.store import HEADER, Header
+from gad_core.features.verify import faults
 
 
 def save(path: Path, shape: tuple[int, ...] = (6, 3)) -> None:
@@ -332,3 +333,40 @@ def test_every_field_of_a_header_has_its_type(key: str) -> None:
 def test_a_header_that_is_none_is_located(data: bytes) -> None:
     with pytest.raises(FeatureError, match=r"^s\.lmdb"):
         Header.decoded(data, "s.lmdb")
+
+
+def test_a_store_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "features"
+    save(root / "a.npy")
+    os.mkfifo(tmp_path / "s.lmdb")
+    assert "pipe or a device" in packed(root, code=2).output
+    with pytest.raises(FeatureError, match="pipe or a device"):
+        FeatureStore(tmp_path / "s.lmdb")
+    (tmp_path / "s.lmdb").rename(tmp_path / "s.lmdb.partial")
+    assert "pipe or a device" in packed(root, code=2).output
+    assert (tmp_path / "s.lmdb.partial").is_fifo()
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "cut to a half", "cut to nothing", "overwritten", "none"])
+def test_a_damaged_beginning_is_never_carried_on(tmp_path: Path, damage: str) -> None:
+    for name in ("a", "b", "c"):
+        save(tmp_path / "features" / f"{name}.npy", (400, 8))
+    sources = find_sources([tmp_path / "features"], None)
+
+    def stop() -> np.ndarray:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack([*sources[:2], Source("c", sources[2].path, sources[2].stamp, stop)], tmp_path / "s.lmdb", Packing(4.0))
+    partial = tmp_path / "s.lmdb.partial"
+    content = partial.read_bytes()
+    needle = np.load(tmp_path / "features" / "a.npy")[:4].astype(np.float16).tobytes()
+    assert needle in content
+    partial.write_bytes(
+        {"a flipped byte": content.replace(needle, bytes([needle[0] ^ 1]) + needle[1:], 1),
+         "cut to a half": content[: len(content) // 2], "cut to nothing": b"", "overwritten": b"x" * len(content),
+         "none": content}[damage]
+    )  # fmt: skip
+    assert pack(sources, tmp_path / "s.lmdb", Packing(4.0))
+    assert not faults(FeatureStore(tmp_path / "s.lmdb"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "s.lmdb"]

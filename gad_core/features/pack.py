@@ -21,9 +21,12 @@ from gad_core.errors import FeatureError
 from gad_core.features.sources import Source
 from gad_core.features.store import HEADER, Entry, Header, checksum, read_header
 from gad_core.fields import FASTEST
+from gad_core.reading import damaged, require_file
 
 DONE = b"\x01"
 """Before the name of a recording: the record of its packing, until the store is whole."""
+Progress = tuple[dict[str, Entry], tuple[int, int] | None]
+"""The recordings that are packed, and tokens and width of their frames."""
 FIRST_MAP = 1 << 30
 """Bytes the map starts with; it doubles when it is full."""
 
@@ -60,9 +63,9 @@ def pack(
         return False
     partial = out.with_name(out.name + ".partial")
     out.parent.mkdir(parents=True, exist_ok=True)
-    environment = _open_partial(partial)
+    environment, (entries, shape) = _open_partial(partial, sources, options)
+    resumed = bool(entries)
     try:
-        entries, shape = _resume(environment, sources, options)
         for number, source in enumerate(sources, start=1):
             if source.recording not in entries:
                 array = prepared(source, options)
@@ -76,21 +79,49 @@ def pack(
         assert shape is not None
         header = Header(options.dtype, *shape, options.fps, options.extractor, entries, asdict(options))
         _finish(environment, header)
+        whole = not resumed or all(_stored(environment, name) == entry.checksum for name, entry in entries.items())
     finally:
         environment.close()
+    if not whole:
+        partial.unlink()
+        raise FeatureError(
+            "what an interrupted packing had left was damaged, and is removed",
+            where=str(partial),
+            hint="run the same command again: it packs everything anew",
+        )
     os.replace(partial, out)
     partial.with_name(partial.name + "-lock").unlink(missing_ok=True)
     _doubt(header, options)
     return True
 
 
-def _open_partial(path: Path) -> lmdb.Environment:
-    """The store that grows. One that a crash has damaged is begun anew: it holds nothing but copies."""
-    try:
-        return lmdb.open(str(path), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
-    except lmdb.Error:
-        path.unlink()
-        return lmdb.open(str(path), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
+def _open_partial(path: Path, sources: Sequence[Source], options: Packing) -> tuple[lmdb.Environment, Progress]:
+    """The store that grows, and what of it is done. One that a crash has damaged is begun anew: it holds nothing but
+    copies. Raises `FeatureError` where the system lets none be written."""
+    if path.exists():
+        require_file(path, FeatureError, "it stands where the store would grow: remove it")
+        environment = None
+        try:
+            with damaged(str(path), FeatureError):
+                environment = _grown(path)
+                _require_whole(environment, path)
+                return environment, _resume(environment, sources, options)
+        except FeatureError:
+            if environment is not None:
+                environment.close()
+            path.unlink()
+    with damaged(str(path), FeatureError, "is the disk full, or the folder read-only?"):
+        return _grown(path), ({}, None)
+
+
+def _grown(path: Path) -> lmdb.Environment:
+    return lmdb.open(str(path), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
+
+
+def _require_whole(environment: lmdb.Environment, path: Path) -> None:
+    """Raises `FeatureError` for a file that is shorter than it says: reading past its end kills the process."""
+    if path.stat().st_size < (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]:
+        raise FeatureError("is cut short", where=str(path))
 
 
 def _require_shape(array: np.ndarray, shape: tuple[int, int], source: Source, lengths: set[int]) -> None:
@@ -206,19 +237,26 @@ def _finish(environment: lmdb.Environment, header: Header) -> None:
     environment.sync(True)
 
 
-def _resume(
-    environment: lmdb.Environment, sources: Sequence[Source], options: Packing
-) -> tuple[dict[str, Entry], tuple[int, int] | None]:
-    """What an interrupted packing with the same options has done of what has not changed since."""
+def _resume(environment: lmdb.Environment, sources: Sequence[Source], options: Packing) -> Progress:
+    """What an interrupted packing with the same options has done of what has not changed since, as far as its bytes are
+    whole."""
     stamps = {source.recording: source.stamp for source in sources}
     done: dict[str, Entry] = {}
     shape: tuple[int, int] | None = None
     for name, record in _done(environment).items():
-        known, used, entry = json.loads(record)
-        if asdict(Packing(options.fps)) | used == asdict(options) and stamps.get(name) == entry["source"]:
-            done[name] = Entry(**entry)
-            shape = (known[0], known[1])
+        known, used, written = json.loads(record)
+        entry = Entry(**written)
+        same = asdict(Packing(options.fps)) | used == asdict(options) and stamps.get(name) == entry.source
+        if same and _stored(environment, name) == entry.checksum:
+            done[name], shape = entry, (known[0], known[1])
     return done, shape
+
+
+def _stored(environment: lmdb.Environment, name: str) -> int | None:
+    """The checksum of the bytes that are stored of a recording."""
+    with environment.begin(buffers=True) as transaction:
+        data = transaction.get(name.encode())
+        return None if data is None else checksum(data)
 
 
 def _unchanged(out: Path, sources: Sequence[Source], options: Packing) -> bool:

@@ -206,6 +206,8 @@ def _require_file(path: Path) -> None:
         raise FeatureError("there is no such feature store", where=str(path), hint=_PACK)
     if path.is_dir():
         raise FeatureError("is a folder, not a feature store", where=str(path), hint=_PACK)
+    if not path.is_file():
+        raise FeatureError("is a pipe or a device, not a feature store", where=str(path), hint=_PACK)
 
 
 def _open(path: Path) -> lmdb.Environment:
