@@ -165,6 +165,10 @@ class StreamCorpus(Corpus):
         }
         self.splits = tuple(self._recordings)
 
+    def frame_labels(self, split: str) -> Sequence[FrameLabels]:
+        """The class of every frame of a split's recordings."""
+        return _of(self._recordings, split)
+
     def samples(self, split: str, epoch: int = 0, seed: int = 0) -> Sequence[Sample]:
         plans: dict[str, Plan] = {}
         for found in _of(self._recordings, split):

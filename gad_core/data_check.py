@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gad_core.contracts import Corpus, Dataset
+from gad_core.data_warnings import Stretch, stretches, tallies, told, warnings
 from gad_core.errors import GadError
 from gad_core.experiment import Experiment, described
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """One dataset, the experiments that use it, all its faults, and, if it has none, what it holds, by name."""
+    """One dataset, the experiments that use it, all its faults, and, if it has none, what it holds, by name, and what
+    may be a mistake."""
 
     dataset: Dataset
     users: tuple[str, ...]
     faults: tuple[GadError, ...]
     holds: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def check_data(experiments: Sequence[Experiment]) -> list[DataReport]:
@@ -47,10 +50,11 @@ def _report(dataset: Dataset, users: tuple[str, ...]) -> DataReport:
         corpus = dataset.open()
     except GadError as error:
         return DataReport(dataset, users, error.parts or (error,), {})
-    return DataReport(dataset, users, (), _holds(corpus))
+    found = {split: stretches(corpus, split) for split in corpus.splits}
+    return DataReport(dataset, users, (), _holds(corpus, found), tuple(warnings(corpus, found)))
 
 
-def _holds(corpus: Corpus) -> dict[str, str]:
+def _holds(corpus: Corpus, found: Mapping[str, Sequence[Stretch]]) -> dict[str, str]:
     features = corpus.features
     holds = {
         "features": f"{len(features.lengths):,} recordings, {sum(features.lengths.values()):,} frames at "
@@ -63,4 +67,7 @@ def _holds(corpus: Corpus) -> dict[str, str]:
         holds[split] = f"{len(samples):,} samples ({counts})" if len(asked) > 1 else f"{len(samples):,} samples"
     spaces = {space.name: space for space in corpus.spaces.values()}
     holds["classes"] = ", ".join(f"{len(space):,} of {name}" for name, space in spaces.items())
+    for split, members in found.items():
+        for asks, tally in tallies(members).items():
+            holds[f"{split} by class of {asks}"] = told(tally, corpus.spaces[asks], features.fps)
     return holds | dict(corpus.usage)

@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from gad_core.arrays import Archive
 from gad_core.errors import DataError
+from gad_core.fields import FASTEST, shown
 from gad_core.metrics import StreamScore, Track, Variant
+from gad_core.reading import damaged, reading, reason
 
 REQUIRED = ("fps", "background", "labels", "recordings")
 OPTIONAL = ("ignored", "ambiguous", "subclasses")
@@ -54,26 +57,29 @@ class ScoreFile:
 
 def score_file(path: Path, *, variant: Variant = "corrected", smoothed: bool = False) -> dict[str, float]:
     """Scores a JSON or .npz file; raises `DataError`, located in the file, where it does not hold together."""
+    found = read(path)
     with _located(str(path)):
-        return read(path).metrics(variant=variant, smoothed=smoothed)
+        return found.metrics(variant=variant, smoothed=smoothed)
 
 
 def read(path: Path) -> ScoreFile:
-    """The header of a score file, checked; raises `DataError` on a file that is not one."""
-    if not path.is_file():
-        raise DataError("no such file", hint="give a JSON or .npz file of truth and predictions")
-    return _read_npz(path) if zipfile.is_zipfile(path) else _read_json(path)
+    """The header of a score file, checked; raises `DataError`, located in the file, on one that is none."""
+    with reading(path, hint="give a JSON or .npz file of truth and predictions"):
+        archive = zipfile.is_zipfile(path)
+    with _located(str(path)):
+        return _read_npz(path) if archive else _read_json(path)
 
 
 def _read_json(path: Path) -> ScoreFile:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
+        content = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
         raise DataError(f"not JSON: {error.msg}", where=f"line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise DataError("not a score file: nested too deeply", hint=_FORMAT) from None
     except UnicodeDecodeError as error:
         raise DataError(f"neither .npz nor UTF-8 JSON: {error.reason} at byte {error.start}", hint=_FORMAT) from None
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else reason(error)
+        raise DataError(f"not a score file: {what}", hint=_FORMAT) from None
     if not isinstance(content, dict):
         raise DataError(f"holds a {type(content).__name__}, not a JSON object", hint=_FORMAT)
     _check_keys(content, REQUIRED, OPTIONAL)
@@ -91,10 +97,11 @@ def _read_json(path: Path) -> ScoreFile:
 
 
 def _read_npz(path: Path) -> ScoreFile:
-    archive = np.load(path, allow_pickle=False)
+    with damaged("archive", hint=_FORMAT):
+        archive = Archive(path)
     header: dict[str, Any] = {}
     members: dict[str, set[str]] = {}
-    for key in archive.files:
+    for key in archive.names:
         if key.startswith("recordings/"):
             name, _, member = key.removeprefix("recordings/").rpartition("/")
             members.setdefault(name, set()).add(member)
@@ -102,7 +109,7 @@ def _read_npz(path: Path) -> ScoreFile:
             header[key] = _array(archive, key).tolist()
     _check_keys(header | ({"recordings": members} if members else {}), REQUIRED, OPTIONAL)
     if isinstance(header.get("subclasses"), list):
-        header["subclasses"] = dict(header["subclasses"])
+        header["subclasses"] = _pairs(header["subclasses"])
 
     def tracks() -> Iterator[tuple[str, Track]]:
         for name, present in members.items():
@@ -129,10 +136,12 @@ def _score_file(
         raise DataError("holds no recordings", where="recordings")
     fps = header["fps"]
     if isinstance(fps, bool) or not isinstance(fps, (int, float)):
-        raise DataError(f"{fps!r} is not a number of frames per second", where="fps")
+        raise DataError(f"{shown(fps)} is not a number of frames per second", where="fps")
+    if fps > FASTEST:
+        raise DataError(f"fps is {shown(fps)}", where="fps", hint="give the frames per second of the labels")
     ignored = header.get("ignored") or []
     if not isinstance(ignored, list):
-        raise DataError(f"{ignored!r} is not a list of labels", where="ignored")
+        raise DataError(f"{shown(ignored)} is not a list of labels", where="ignored")
     return ScoreFile(
         fps=fps,
         background=_label(header["background"], labels, "background"),
@@ -152,11 +161,11 @@ def _known_label(value: Any, labels: Sequence[str], where: str) -> int:
     """The class of a label given by its index or its name."""
     if isinstance(value, str) and value in labels:
         return labels.index(value)
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) <= len(str(len(labels))):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(labels):
         raise DataError(
-            f"{value!r} is not a label", where=where, hint=f"give an index from 0 to {len(labels) - 1} or a name"
+            f"{shown(value)} is not a label", where=where, hint=f"give an index from 0 to {len(labels) - 1} or a name"
         )
     return value
 
@@ -174,8 +183,8 @@ def _json_track(members: Any, classes: int) -> Track:
         raise DataError("not an object with truth and predicted", hint=_FORMAT)
     _check_keys(members, PER_RECORDING, (SCORES,))
     truth, active = _json_truth(members["truth"], classes)
-    scores = members.get(SCORES)
-    return _track(truth, _numbers(members["predicted"], "predicted"), scores and _numbers(scores, SCORES), active)
+    scores = None if members.get(SCORES) is None else _numbers(members[SCORES], SCORES)
+    return _track(truth, _numbers(members["predicted"], "predicted"), scores, active)
 
 
 def _json_truth(values: Any, classes: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -188,13 +197,13 @@ def _json_truth(values: Any, classes: int) -> tuple[np.ndarray, np.ndarray | Non
         where = f"truth[{frame}]"
         if not row or len(set(map(str, row))) < len(row):
             raise DataError(
-                f"{row} does not list the frame's labels",
+                f"{shown(row)} does not list the frame's labels",
                 where=where,
                 hint="a frame lists the indices of its labels, each once and the main one first, not zeros and ones",
             )
         for label in row:
             if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < classes:
-                raise DataError(f"{label!r} is not among the {classes} labels", where=where)
+                raise DataError(f"{shown(label)} is not among the {classes} labels", where=where)
             active[frame, label] = True
     return np.asarray([row[0] for row in rows]), active
 
@@ -205,6 +214,8 @@ def _track(
     for name, values in (("truth", truth), ("predicted", predicted)):
         if not len(np.atleast_1d(values)):
             raise DataError("no frames", where=name, hint="leave empty recordings out")
+        if values.dtype.kind not in "biuf":
+            raise DataError(f"holds {values.dtype}, not label indices", where=name, hint="indices count from 0")
     if scores is not None and scores.dtype.kind not in "fiu":
         raise DataError(f"holds {scores.dtype}, not numbers", where=SCORES)
     return Track(truth, predicted, scores if scores is None or scores.dtype.kind == "f" else scores * 1.0, active)
@@ -218,15 +229,20 @@ def _numbers(values: Any, where: str) -> np.ndarray:
         raise DataError("rows of different lengths", where=where, hint="one row a frame, one number a label") from None
     if array.ndim == 0 or (array.size and array.dtype.kind not in "iuf"):
         odd = next((value for value in np.asarray(values, object).ravel() if type(value) not in (int, float)), values)
-        raise DataError(f"holds {odd!r} where a number belongs", where=where, hint=_FORMAT)
+        raise DataError(f"holds {shown(odd)} where a number belongs", where=where, hint=_FORMAT)
     return array
 
 
-def _array(archive: Any, key: str) -> np.ndarray:
-    try:
+def _array(archive: Archive, key: str) -> np.ndarray:
+    with damaged(key, hint="save plain arrays, not Python objects"):
         return np.asarray(archive[key])
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot be read: {error}", where=key, hint="save plain arrays, not Python objects") from None
+
+
+def _pairs(listed: list[Any]) -> dict[Any, Any]:
+    """The rows of an array [N, 2] as a mapping."""
+    if not all(isinstance(pair, list) and len(pair) == 2 and not isinstance(pair[0], list) for pair in listed):
+        raise DataError("not rows of narrower and wider label", where="subclasses", hint=_FORMAT)
+    return dict(listed)
 
 
 def _check_keys(present: Any, required: Sequence[str], optional: Sequence[str]) -> None:
@@ -238,7 +254,7 @@ def _check_keys(present: Any, required: Sequence[str], optional: Sequence[str]) 
     for key in sorted(set(present) - set(known)):
         meant = get_close_matches(key, known, n=1, cutoff=0.8)
         if meant:
-            raise DataError(f"unknown key {key!r}", hint=f"did you mean {meant[0]!r}?")
+            raise DataError(f"unknown key {shown(key)}", hint=f"did you mean {meant[0]!r}?")
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -248,7 +264,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         twice = next(key for place, key in enumerate(keys) if key in keys[:place])
         raise DataError(
-            f"the key {twice!r} is there twice in one object", hint="every recording needs an id of its own"
+            f"the key {shown(twice)} is there twice in one object", hint="every recording needs an id of its own"
         )
     return content
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ def video(subset: str, task: str = "ReplaceCDDriveWithSSD") -> dict[str, Any]:
 
 
 VIDEOS = {"a": video("training"), "b": video("training", "Sow"), "c": video("testing"), "d": video("testing", "Sow")}
+
+
+EMPTY = object()
+"""Stands for null, since None removes."""
 
 
 def written(folder: Path, videos: object) -> Path:
@@ -135,6 +140,21 @@ def test_absent_recordings_are_an_error_or_counted(tmp_path: Path) -> None:
         (("annotation", 0, "segment"), [4, 3], "step 0: segment 4 to 3 s"),
         (("annotation", 0, "segment"), None, "step 0: lacks segment"),
         (("annotation", 0, "segment"), ["x", 3], "'x' is not a time"),
+        (("annotation", 0, "segment"), [10**400, 3], "is not a time"),
+        (("annotation", 0, "segment"), ["1_0", 20], "'1_0' is not a time"),
+        (("annotation", 0, "segment"), {"a": 1}, "is not [start, end]"),
+        (("annotation", 0, "label"), EMPTY, "the label is empty"),
+        (("annotation", 0, "label"), ["a", "b"], "label ['a', 'b'] is no text"),
+        (("annotation", 0, "label"), {"name": "a"}, "is no text"),
+        (("annotation", 0, "label"), 3, "label 3 is no text"),
+        (("annotation", 0, "label"), "\ud800", "lone surrogate"),
+        (("class",), EMPTY, "the class is empty"),
+        (("class",), True, "class True is no text"),
+        (("subset",), EMPTY, "unknown subset None"),
+        (("subset",), ["x", "y"], "subset ['x', 'y'] is no text"),
+        (("duration",), EMPTY, "None is not a time"),
+        (("annotation",), "abc", "is not a list"),
+        (("annotation", 0), [1], "lacks label, segment"),
     ],
 )
 def test_broken_files_are_located(tmp_path: Path, place: tuple[Any, ...], value: object, message: str) -> None:
@@ -145,9 +165,21 @@ def test_broken_files_are_located(tmp_path: Path, place: tuple[Any, ...], value:
     if value is None:
         del inner[place[-1]]
     else:
-        inner[place[-1]] = value
-    with pytest.raises(DataError, match=message.replace("(", r"\(")):
+        inner[place[-1]] = None if value is EMPTY else value
+    with pytest.raises(DataError, match=re.escape(message)):
         annotations(written(tmp_path, videos))
+
+
+def test_no_video_in_the_store_is_told_with_both_spellings(tmp_path: Path) -> None:
+    for missing in ("error", "skip"):
+        with pytest.raises(DataError, match=r"4 of 4 videos .* a, b, c, d; the feature store has A, B, C, …"):
+            corpus(tmp_path, "ABCD", missing=missing)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 10**5, '{"database": {"a": ' + "9" * 5000 + "}}", '{"a": 3}'])
+def test_damaged_files_are_located(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=r"COIN\.json"):
+        annotations(written(tmp_path, text))
 
 
 def test_duplicate_ids_are_refused_and_empty_steps_counted(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,7 @@ def test_the_reference_draws_below_short_and_never_asks_the_last_frame() -> None
         (lambda folder: np.save(folder / "target_perframe/a.npy", rows(40)[:, :4]), r"a\.npy: .* there are 5 classes"),
         (lambda folder: np.save(folder / "target_perframe/a.npy", rows(40) * 0.5), "not 0 and 1"),
         (lambda folder: np.save(folder / "target_perframe/a.npy", np.full(40, 5)), "frame 0 is of class 5"),
-        (lambda folder: (folder / "target_perframe/a.npy").write_bytes(b"nothing"), "cannot read"),
+        (lambda folder: (folder / "target_perframe/a.npy").write_bytes(b"nothing"), "cannot be read"),
     ],
 )
 def test_broken_recordings_are_located(
@@ -184,6 +185,43 @@ def test_broken_recordings_are_located(
     with pytest.raises(DataError, match=message) as caught:
         opened()
     assert caught.value.where
+
+
+def test_names_that_do_not_match_are_told_together(opened: Open, layout: Path) -> None:
+    for missing in ("error", "skip"):
+        with pytest.raises(DataError) as caught:
+            opened(lengths={"a_rgb": 40, "b_rgb": 7, "c_rgb": 30}, missing=missing)
+        said = str(caught.value)
+        assert (
+            "3 of 3 recordings are not in the feature store: a, b, c; the feature store has a_rgb, b_rgb, c_rgb" in said
+        )
+        assert "<recording>_rgb" in said and "data_info.json" in said
+    for name in "abc":
+        (layout / f"target_perframe/{name}.npy").rename(layout / f"target_perframe/v_{name}.npy")
+    with pytest.raises(DataError, match=r"3 of 3 recordings are not in the targets .*has v_a, v_b, v_c"):
+        opened()
+
+
+def test_accents_of_recordings_match_in_either_spelling(opened: Open, layout: Path) -> None:
+    for spelling in ("NFC", "NFD"):
+        np.save(layout / "target_perframe" / f"{unicodedata.normalize(spelling, 'thé')}.npy", rows(9))
+        for written in ("NFC", "NFD"):
+            name = unicodedata.normalize(written, "thé")
+            info = {"class_names": CLASSES, "train_session_set": ["a", name], "test_session_set": ["c"]}
+            (layout / "data_info.json").write_text(json.dumps(info))
+            assert opened(lengths={"a": 40, "thé": 9, "c": 30}).usage["recordings"] == "3 of 3"
+
+
+@pytest.mark.parametrize("field", ["class_names", "train_session_set", "fps"])
+@pytest.mark.parametrize("value", [None, 3, [], [1], ["\ud800"], {"a": 1}, [["a"]], True, 10**400, [" "]])
+def test_odd_values_of_a_data_info_are_located(opened: Open, layout: Path, field: str, value: object) -> None:
+    info = {"class_names": CLASSES, "train_session_set": ["a", "b"], "test_session_set": ["c"], "fps": 4, field: value}
+    (layout / "data_info.json").write_text(json.dumps(info))
+    if field == "fps" and value in (None, 3):
+        assert opened(fps=4.0)
+        return
+    with pytest.raises(DataError, match="data_info"):
+        opened()
 
 
 def test_all_broken_recordings_are_told_at_once(opened: Open, layout: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from gad_oad.__main__ import main
-from gad_oad.layout import read_entry
+from gad_oad.layout import read_entry, read_targets
 from gad_oad.originals import read_crosstask, read_epic_kitchens, read_goalstep, read_thumos14
 from gad_oad.rasterise import Action, Annotations, Rounding, convert, frames_between, rasterise
 from hypothesis import given
@@ -152,6 +152,144 @@ def test_the_command_converts_and_says_what_is_wrong(tmp_path: Path) -> None:
     assert targets.argmax(axis=1).tolist() == [0, 1, 1, 1, 2, 2, 2, 2]
     refused = CliRunner().invoke(main, command)
     assert refused.exit_code == 2 and "--features" in refused.output
+
+
+# ------------------------------------------------------------------------------------- what is written, and where
+
+NO_FILES = [
+    "../../../ESCAPED",
+    "/tmp/ABS/v2",
+    "a/../../b",
+    "a\0b",
+    "x" * 300,
+    "C:a",
+    "a\\b",
+    "a//b",
+    ".hidden",
+    "",
+    "a/",
+]
+
+
+def converted(folder: Path, *options: str, code: int = 0) -> str:
+    command = [
+        "convert",
+        "thumos14",
+        str(folder / "val.csv"),
+        "--fps",
+        "4",
+        "--out",
+        str(folder / "deep/out/x"),
+        *options,
+    ]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == code and (result.exception is None or isinstance(result.exception, SystemExit)), result
+    return result.output
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_a_name_that_is_no_file_name_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "val.csv").write_text(f"video,type,start,end\nfine,Run,0,3\n{name},Run,0,3\n")
+    assert "val.csv:3: recording" in converted(tmp_path, code=2)
+    assert [path.name for path in tmp_path.rglob("*")] == ["val.csv"]
+    with pytest.raises(DataError, match="no file can be called so"):
+        convert(Annotations(("b", "x"), (Action("a", 0, 1, 1), Action(name, 0, 1, 1))), tmp_path / "out", fps=2.0)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", NO_FILES[:6])
+def test_names_are_checked_in_every_benchmark(tmp_path: Path, name: str) -> None:
+    (tmp_path / "actions.csv").write_text("id,verb,noun,action\n0,0,2,take plate\n")
+    (tmp_path / "list.csv").write_text(f"x,{name},15,60,0,2,0\n")
+    with pytest.raises(DataError, match=r"list\.csv:1: recording"):
+        read_epic_kitchens(tmp_path / "actions.csv", [tmp_path / "list.csv"])
+    header = "narration_id,video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
+    (tmp_path / "list.csv").write_text(f"{header}x,{name},00:00:01,00:00:02,0,2\n")
+    with pytest.raises(DataError, match=r"list\.csv:2: recording"):
+        read_epic_kitchens(tmp_path / "actions.csv", [tmp_path / "list.csv"])
+    (tmp_path / "val.json").write_text(json.dumps({"videos": [{"video_uid": name, "end_time": 5, "segments": []}]}))
+    with pytest.raises(DataError, match=r"val\.json: .*recording"):
+        read_goalstep([tmp_path / "val.json"], ["background"], ("steps",))
+
+
+def test_files_of_others_are_not_replaced_silently(tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text(THUMOS)
+    target = tmp_path / "deep/out/x/target_perframe/one.npy"
+    target.parent.mkdir(parents=True)
+    np.save(target, np.ones(3))
+    before = target.read_bytes()
+    said = converted(tmp_path, code=2)
+    assert "1 files are there already and hold something else: target_perframe/one.npy" in said and "--force" in said
+    assert target.read_bytes() == before and not (tmp_path / "deep/out/x/data_info.json").exists()
+    converted(tmp_path, "--force")
+    assert target.read_bytes() != before
+
+
+def test_converting_again_goes_on_and_keeps_what_was_added_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text(THUMOS)
+    converted(tmp_path)
+    folder = tmp_path / "deep/out/x"
+    files = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    (folder / "data_info.json").unlink()  # as a killed conversion leaves it
+    converted(tmp_path)
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == files
+    info = folder / "data_info.json"
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"train_session_set": ["one"]}))
+    assert "data_info.json" in converted(tmp_path, code=2)
+    assert "train_session_set" in info.read_text()
+    assert "target_perframe/one.npy" in converted(tmp_path, "--rounding", "overlap", code=2)
+
+
+# ---------------------------------------------------------------------------------------------- damaged annotations
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["video,type,start,end\na,Run,1_0,20\n", "video,type,start,end\na,Run,0,inf\n", "video,type,start,end\na,,0,1\n",
+     "video,type,start,end\na,Run,0," + "9" * 5000, "video,type,start,end\na,Run,0,1e400", "video,type,start,end\na\n",
+     "video,type,start,end\n" + "x" * 200_000 + ",Run,0,1\n"],
+)  # fmt: skip
+def test_damaged_rows_are_located(tmp_path: Path, text: str) -> None:
+    (tmp_path / "val.csv").write_text(text)
+    assert "val.csv" in converted(tmp_path, code=2)
+
+
+def test_times_that_are_no_seconds_do_not_fill_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text("video,type,start,end\na,Run,0,999999999\nb,Swim,0,1\n")
+    assert "not in seconds" in converted(tmp_path, code=2)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [[], {"videos": 3}, {"videos": [3]}, {"videos": [{}]},
+     {"videos": [{"video_uid": None, "end_time": 1, "segments": []}]},
+     {"videos": [{"video_uid": "a", "end_time": "x", "segments": []}]},
+     {"videos": [{"video_uid": "a", "end_time": 10**400, "segments": []}]},
+     {"videos": [{"video_uid": "a", "end_time": 1, "segments": {}}]},
+     {"videos": [{"video_uid": "a", "end_time": 1, "segments": [{"step_category": ["x"] * 2}]}]},
+     {"videos": [{"video_uid": "a", "end_time": 1, "segments": [{"step_category": "x", "start_time": [1]}]}]}],
+)  # fmt: skip
+def test_damaged_goalstep_is_located(tmp_path: Path, document: object) -> None:
+    (tmp_path / "val.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"val\.json"):
+        read_goalstep([tmp_path / "val.json"], ["background", "x"], ("steps", "substeps"))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + b"\0" * 50, b"\xff\xfe", b"[" * 10**5])
+def test_damaged_files_of_every_benchmark_are_located(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "given"
+    path.write_bytes(content)
+    readers = [
+        lambda: read_thumos14([path]),
+        lambda: read_epic_kitchens(path, [path]),
+        lambda: read_crosstask(path),
+        lambda: read_goalstep([path], ["background"], ("steps",)),
+        lambda: read_entry(path, None),
+        lambda: read_targets(path, 2, 0),
+    ]
+    for read in readers:
+        with pytest.raises(DataError, match="given"):
+            read()
 
 
 # ------------------------------------------------------------------------------- the published annotations

@@ -22,8 +22,9 @@ def check(file: Path, experiments: tuple[str, ...], data: bool) -> None:
 
     Every problem is told at once, with its line; the exit code is then 2. Files that an experiment needs and that are
     not there yet are listed, not refused. With --data the datasets of the EXPERIMENTS (of those that run by default if
-    none is named) are opened: what they hold is counted, all that is wrong is listed,
-    with the tree of files that was expected.
+    none is named) are opened: what they hold is counted, class by class, all that is wrong is listed, with the tree of
+    files that was expected, and what may be a mistake is a warning: rows or features in train and in test, repeated
+    rows, classes that training never shows, uneven or nearly equal ones.
 
     \b
     Example:
@@ -51,6 +52,8 @@ def _check_data(experiments: Sequence[Experiment], file: Path) -> None:
         click.echo(f"dataset {report.dataset.name} of {report.users[0]}{f' and {others} more' if others else ''}")
         for what, value in report.holds.items():
             click.echo(f"  {what}: {value}")
+        for warning in report.warnings:
+            click.echo(f"  warning: {warning}")
         for fault in report.faults:
             click.echo(f"  {fault}")
         if report.faults:
@@ -60,7 +63,8 @@ def _check_data(experiments: Sequence[Experiment], file: Path) -> None:
     wrong = sum(len(report.faults) for report in reports)
     if wrong:
         raise DataError(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong with the data", where=str(file))
-    click.echo(f"the data of {file} are right.")
+    doubts = sum(len(report.warnings) for report in reports)
+    click.echo(f"the data of {file} are right{f', with {doubts} warnings' if doubts else ''}.")
 
 
 def _list(book: Registry, file: Path) -> None:

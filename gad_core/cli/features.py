@@ -25,6 +25,8 @@ def features() -> None:
 @click.option("--key", default=None, help="The array to take from .npz, .pt and .h5 files that hold several.")
 @click.option("--extractor", default="", help="What made the features, for the record.")
 @click.option("--allow-nonfinite", is_flag=True, help="Pack NaN and infinite values too.")
+@click.option("--transpose", is_flag=True, help="The files are [width, frames], as MS-TCN's are.")
+@click.option("--name", default=None, metavar="PATTERN", help="How files are called, such as '{recording}_rgb.npy'.")
 def pack(
     sources: tuple[Path, ...],
     out: Path,
@@ -34,24 +36,33 @@ def pack(
     key: str | None,
     extractor: str,
     allow_nonfinite: bool,
+    transpose: bool,
+    name: str | None,
 ) -> None:
     """Pack .npy, .npz, .pt and .h5 files of FOLDERs into a feature STORE.
 
-    Every file is a recording, named by the file; its array is [frames, width] or [frames, tokens, width]. Interrupted,
-    the same command goes on; with nothing changed it does nothing.
+    Every file is a recording, named by the file; its array is [frames, width] or [frames, tokens, width]. Links are
+    followed; hidden files and other kinds are left out and counted. With --name a recording is called as the part of
+    the file's name that {recording} stands for, and files of other names are left out. Interrupted, the same command
+    goes on; with nothing changed it does nothing.
 
     \b
     Example:
       gad features pack features/ my.lmdb --fps 4
       gad features pack siglip/ coin.lmdb --fps 2 --tokens 10 --extractor siglip-large-patch16-384
+      gad features pack i3d/ salads.lmdb --fps 15 --transpose --name '{recording}_rgb.npy'
     """
     from gad_core.features.pack import Packing, pack
-    from gad_core.features.sources import find_sources
+    from gad_core.features.sources import find_files, sources_of
 
-    found = find_sources(sources, key)
+    options = Packing(fps, dtype, tokens, extractor, allow_nonfinite, transpose)
+    files = find_files(sources, name)
+    found = sources_of(files, key)
     with following("packing", len(found)) as report:
-        done = pack(found, out, Packing(fps, dtype, tokens, extractor, allow_nonfinite), report)
+        done = pack(found, out, options, report)
     click.echo(f"{out}: {len(found)} recordings" + ("" if done else ", nothing has changed"))
+    if files.skipped:
+        click.echo(f"left out: {files.told()}", err=True)
 
 
 @features.command()
@@ -64,6 +75,7 @@ def info(store: Path) -> None:
       gad features info my.lmdb
     """
     from rich.table import Table
+    from rich.text import Text
 
     from gad_core.console import make_console
     from gad_core.features import FeatureStore
@@ -81,7 +93,7 @@ def info(store: Path) -> None:
         ("size", f"{store.stat().st_size / 2**20:,.1f} MB"),
         ("such as", ", ".join(list(opened.lengths)[:3])),
     ):
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     make_console().print(table)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from gad_core.contracts import Features
 from gad_core.errors import FeatureError
+from gad_core.suggestions import suggestion
 
 
 def frames_of(array: np.ndarray, recording: str, frames: range | np.ndarray) -> np.ndarray:
@@ -37,10 +38,11 @@ def outside(recording: str, frame: int, length: int) -> FeatureError:
 def unknown(recording: str, known: Mapping[str, int], where: str | None = None) -> FeatureError:
     """The error for a recording that is not there."""
     example = next(iter(known), None)
+    held = f"it holds {len(known)} recordings, such as {example!r}: compare the names"
     return FeatureError(
         f"has no recording {recording!r}",
         where=where,
-        hint=f"it holds {len(known)} recordings, such as {example!r}: compare the names" if known else "it is empty",
+        hint=suggestion(recording, known, held) if known else "it is empty",
     )
 
 
@@ -90,6 +92,12 @@ class ConcatenatedFeatures:
             if len(set(found)) > 1:
                 raise FeatureError(f"recording {name!r} has {found} frames in the streams", hint="extract it again")
             assert length == found[0]
+
+    @property
+    def checksums(self) -> Mapping[str, tuple[int, ...]]:
+        """The checksums of every recording in the streams; none where a stream tells none."""
+        told = [getattr(stream, "checksums", {}) for stream in self._streams]
+        return {name: tuple(of[name] for of in told) for name in self.lengths if all(name in of for of in told)}
 
     def read(self, recording: str, frames: range | np.ndarray) -> np.ndarray:
         """Some frames of a recording, (T, K, D of all streams)."""

@@ -7,6 +7,7 @@ file takes its name when it is whole; a store whose sources have not changed is 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,17 +19,22 @@ import numpy as np
 
 from gad_core.errors import FeatureError
 from gad_core.features.sources import Source
-from gad_core.features.store import HEADER, Entry, Header, checksum, read_header
+from gad_core.features.store import HEADER, Entry, Header, checksum, read_header, require_whole
+from gad_core.fields import FASTEST
+from gad_core.reading import damaged, require_file
 
 DONE = b"\x01"
 """Before the name of a recording: the record of its packing, until the store is whole."""
+Progress = tuple[dict[str, Entry], tuple[int, int] | None]
+"""The recordings that are packed, and tokens and width of their frames."""
 FIRST_MAP = 1 << 30
 """Bytes the map starts with; it doubles when it is full."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """What to make of the sources. `tokens` splits [T, K·D] files; `dtype` is numpy's name of what is stored.
+    """What to make of the sources. `tokens` splits [T, K·D] files; `dtype` is numpy's name of what is stored;
+    `transpose` is for files of [D, T].
 
     Raises `FeatureError` when `fps` is no positive number.
     """
@@ -38,9 +44,10 @@ class Packing:
     tokens: int | None = None
     extractor: str = ""
     allow_nonfinite: bool = False
+    transpose: bool = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.fps) and self.fps > 0):
+        if not (math.isfinite(self.fps) and 0 < self.fps <= FASTEST):
             raise FeatureError(f"{self.fps} frames a second is no rate", hint="give the frames a second as --fps")
 
 
@@ -52,52 +59,102 @@ def pack(
     Raises `FeatureError`, naming the file, for arrays of another width, wrong dimensions, or NaN and infinite values.
     """
     if _unchanged(out, sources, options):
+        _doubt(read_header(out), options)
         return False
     partial = out.with_name(out.name + ".partial")
     out.parent.mkdir(parents=True, exist_ok=True)
-    environment = _open_partial(partial)
+    environment, (entries, shape) = _open_partial(partial, sources, options)
+    resumed = bool(entries)
     try:
-        entries, shape = _resume(environment, sources, options)
         for number, source in enumerate(sources, start=1):
             if source.recording not in entries:
                 array = prepared(source, options)
                 shape = shape or (array.shape[1], array.shape[2])
-                _require_shape(array, shape, source)
+                _require_shape(array, shape, source, {entry.frames for entry in entries.values()})
                 data = array.tobytes()
                 entries[source.recording] = entry = Entry(len(array), checksum(data), source.stamp)
                 record = json.dumps([shape, asdict(options), asdict(entry)]).encode()
                 _put(environment, {source.recording.encode(): data, DONE + source.recording.encode(): record})
             report(number, len(sources), source.recording)
         assert shape is not None
-        _finish(environment, Header(options.dtype, *shape, options.fps, options.extractor, entries, asdict(options)))
+        header = Header(options.dtype, *shape, options.fps, options.extractor, entries, asdict(options))
+        _finish(environment, header)
+        whole = not resumed or all(_stored(environment, name) == entry.checksum for name, entry in entries.items())
     finally:
         environment.close()
+    if not whole:
+        partial.unlink()
+        raise FeatureError(
+            "what an interrupted packing had left was damaged, and is removed",
+            where=str(partial),
+            hint="run the same command again: it packs everything anew",
+        )
     os.replace(partial, out)
     partial.with_name(partial.name + "-lock").unlink(missing_ok=True)
+    _doubt(header, options)
     return True
 
 
-def _open_partial(path: Path) -> lmdb.Environment:
-    """The store that grows. One that a crash has damaged is begun anew: it holds nothing but copies."""
-    try:
-        return lmdb.open(str(path), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
-    except lmdb.Error:
-        path.unlink()
-        return lmdb.open(str(path), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
+def _open_partial(path: Path, sources: Sequence[Source], options: Packing) -> tuple[lmdb.Environment, Progress]:
+    """The store that grows, and what of it is done. One that a crash has damaged is begun anew: it holds nothing but
+    copies. Raises `FeatureError` where the system lets none be written."""
+    if path.exists():
+        require_file(path, FeatureError, "it stands where the store would grow: remove it")
+        environment = None
+        try:
+            with damaged(str(path), FeatureError):
+                environment = _grown(path)
+                require_whole(environment, path)
+                return environment, _resume(environment, sources, options)
+        except FeatureError:
+            if environment is not None:
+                environment.close()
+            path.unlink()
+    with damaged(str(path), FeatureError, "is the disk full, or the folder read-only?"):
+        return _grown(path), ({}, None)
 
 
-def _require_shape(array: np.ndarray, shape: tuple[int, int], source: Source) -> None:
-    if array.shape[1:] != shape:
+def _grown(path: Path) -> lmdb.Environment:
+    return lmdb.open(str(path), subdir=False, map_size=FIRST_MAP, sync=False, max_dbs=0)
+
+
+def _require_shape(array: np.ndarray, shape: tuple[int, int], source: Source, lengths: set[int]) -> None:
+    """Raises `FeatureError` where a recording has not the shape of the others, which have the `lengths`."""
+    if array.shape[1:] == shape:
+        return
+    message = f"has {array.shape[1]} tokens of width {array.shape[2]} a frame, the others {shape[0]} of {shape[1]}"
+    if lengths == {len(array)} and array.shape[1] == shape[0] == 1:
         raise FeatureError(
-            f"has {array.shape[1]} tokens of width {array.shape[2]} a frame, the others {shape[0]} of {shape[1]}",
+            f"{message}, and all have {len(array)} frames: looks like [width, frames]",
             where=str(source.path),
-            hint="pack features of different extractors into different stores",
+            hint="pass --transpose if the files are [width, frames]; else pack them into different stores",
         )
+    raise FeatureError(
+        message, where=str(source.path), hint="pack features of different extractors into different stores"
+    )
+
+
+def _doubt(header: Header, options: Packing) -> None:
+    """Warns of a store that looks like one of [width, frames]: recordings differ in length, widths do not, and a width
+    is a round number or smaller than the number of frames."""
+    lengths = {entry.frames for entry in header.recordings.values()}
+    if options.transpose or len(header.recordings) < 2 or len(lengths) > 1 or header.tokens > 1:
+        return
+    (length,) = lengths
+    if length >= header.width or (length % 64 == 0 and header.width % 64):
+        logging.getLogger(__name__).warning(
+            "all %d recordings have %d frames of width %d: if the files are [width, frames], pass --transpose",
+            len(header.recordings), length, header.width,
+        )  # fmt: skip
 
 
 def prepared(source: Source, options: Packing) -> np.ndarray:
     """The array of a source as it is stored: [T, K, D], contiguous. Raises `FeatureError` where it cannot be."""
     array, where = source.read(), str(source.path)
+    if options.transpose:
+        if array.ndim != 2:
+            raise FeatureError(f"has shape {list(array.shape)}", where=where, hint="--transpose is for [width, frames]")
+        array = array.T
     if array.ndim == 2 and options.tokens:
         if array.shape[1] % options.tokens:
             raise FeatureError(f"width {array.shape[1]} is no multiple of {options.tokens} tokens", where=where)
@@ -174,19 +231,26 @@ def _finish(environment: lmdb.Environment, header: Header) -> None:
     environment.sync(True)
 
 
-def _resume(
-    environment: lmdb.Environment, sources: Sequence[Source], options: Packing
-) -> tuple[dict[str, Entry], tuple[int, int] | None]:
-    """What an interrupted packing with the same options has done of what has not changed since."""
+def _resume(environment: lmdb.Environment, sources: Sequence[Source], options: Packing) -> Progress:
+    """What an interrupted packing with the same options has done of what has not changed since, as far as its bytes are
+    whole."""
     stamps = {source.recording: source.stamp for source in sources}
     done: dict[str, Entry] = {}
     shape: tuple[int, int] | None = None
     for name, record in _done(environment).items():
-        known, used, entry = json.loads(record)
-        if used == asdict(options) and stamps.get(name) == entry["source"]:
-            done[name] = Entry(**entry)
-            shape = (known[0], known[1])
+        known, used, written = json.loads(record)
+        entry = Entry(**written)
+        same = asdict(Packing(options.fps)) | used == asdict(options) and stamps.get(name) == entry.source
+        if same and _stored(environment, name) == entry.checksum:
+            done[name], shape = entry, (known[0], known[1])
     return done, shape
+
+
+def _stored(environment: lmdb.Environment, name: str) -> int | None:
+    """The checksum of the bytes that are stored of a recording."""
+    with environment.begin(buffers=True) as transaction:
+        data = transaction.get(name.encode())
+        return None if data is None else checksum(data)
 
 
 def _unchanged(out: Path, sources: Sequence[Source], options: Packing) -> bool:
@@ -194,4 +258,5 @@ def _unchanged(out: Path, sources: Sequence[Source], options: Packing) -> bool:
         return False
     header = read_header(out)
     known = {name: entry.source for name, entry in header.recordings.items()}
-    return header.made_with == asdict(options) and known == {source.recording: source.stamp for source in sources}
+    made_with = asdict(Packing(header.fps)) | dict(header.made_with)  # an older store lacks what was added since
+    return made_with == asdict(options) and known == {source.recording: source.stamp for source in sources}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
+from gad_core.arrays import PACKED, Archive, load_array
 from gad_core.errors import FeatureError
+from gad_core.features.folders import Survey, survey
+from gad_core.fields import clean
+from gad_core.reading import damaged, reading
 
-T = TypeVar("T")
 USUAL_KEYS = ("x", "features", "feature", "feats", "data")
+ARRAYS = "only arrays and tensors are read, never pickled objects"
 
 
 @dataclass(frozen=True)
@@ -26,83 +28,95 @@ class Source:
     read: Callable[[], np.ndarray]
 
 
-def find_sources(roots: Sequence[Path], key: str | None) -> list[Source]:
-    """The recordings in files and folders, sorted by name.
+def find_sources(roots: Sequence[Path], key: str | None, pattern: str | None = None) -> list[Source]:
+    """The recordings in files and folders, sorted by name; `sources_of` of what `find_files` finds."""
+    return sources_of(find_files(roots, pattern), key)
 
-    A recording is named by its file without the suffix, relative to the folder; in an .h5 file of several by its
-    dataset. Raises `FeatureError` when nothing is found or two files name one recording.
+
+def find_files(roots: Sequence[Path], pattern: str | None = None) -> Survey:
+    """The feature files in files and folders. Raises `FeatureError` when there are none."""
+    found = survey(roots, READERS, pattern)
+    if not found.files:
+        left = f" ({found.told()} left out)" if found.skipped else ""
+        raise FeatureError(
+            f"no {', '.join(READERS)} file found{left}",
+            where=", ".join(map(str, roots)),
+            hint="name the folder of features",
+        )
+    return found
+
+
+def sources_of(found: Survey, key: str | None) -> list[Source]:
+    """The recordings in feature files, sorted by name.
+
+    A recording is named by its file; in an .h5 file of several by its dataset. Raises `FeatureError` when two files
+    name one recording.
     """
     sources: dict[str, Source] = {}
-    for root in roots:
-        if not root.exists():
-            raise FeatureError("there is no such file or folder", where=str(root))
-        paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.suffix in READERS)
-        for path in paths:
-            if path.suffix not in READERS:
-                raise FeatureError(f"has a suffix other than {', '.join(READERS)}", where=str(path))
-            name = path.stem if root.is_file() else path.relative_to(root).with_suffix("").as_posix()
-            for source in _recordings_in(path, name, key):
-                if source.recording in sources:
-                    raise FeatureError(
-                        f"names recording {source.recording!r}, as does {sources[source.recording].path}",
-                        where=str(path),
-                        hint="pack them into two stores, or rename one",
-                    )
-                sources[source.recording] = source
-    if not sources:
-        raise FeatureError(
-            f"no {', '.join(READERS)} file found", where=", ".join(map(str, roots)), hint="name the folder of features"
-        )
+    for file in found.files:
+        for source in _recordings_in(file.path, file.recording, key):
+            if source.recording in sources:
+                raise FeatureError(
+                    f"names recording {source.recording!r}, as does {sources[source.recording].path}",
+                    where=str(file.path),
+                    hint="pack them into two stores, or rename one",
+                )
+            sources[source.recording] = source
     return [sources[name] for name in sorted(sources)]
 
 
 def _recordings_in(path: Path, name: str, key: str | None) -> Iterator[Source]:
-    status = path.stat()
+    status, suffix = path.stat(), path.suffix.lower()
     stamp = f"{status.st_size} {status.st_mtime_ns} {key or ''}"
-    if path.suffix not in (".h5", ".hdf5"):
-        yield Source(name, path, stamp, lambda: READERS[path.suffix](path, key))
+    if suffix not in (".h5", ".hdf5"):
+        yield Source(name, path, stamp, lambda: READERS[suffix](path, key))
         return
     for recording, inner in _h5_names(path, name, key):
-        yield Source(recording, path, stamp, lambda inner=inner: _read_h5(path, inner))  # type: ignore[misc]
+        yield Source(clean(recording), path, stamp, lambda inner=inner: _read_h5(path, inner))  # type: ignore[misc]
 
 
 # ---------------------------------------------------------------------------------------------------------- readers
 
 
 def _read_npy(path: Path, key: str | None) -> np.ndarray:
-    return _opened(path, lambda: np.load(path, allow_pickle=False))
+    with reading(path, FeatureError, ARRAYS):
+        return load_array(path)
 
 
 def _read_npz(path: Path, key: str | None) -> np.ndarray:
-    def read() -> np.ndarray:
-        with np.load(path, allow_pickle=False) as file:
-            return file[_chosen(list(file.files), key, path)]
-
-    return _opened(path, read)
+    with reading(path, FeatureError, ARRAYS), Archive(path) as archive:
+        return archive[_chosen(archive.names, key, path)]
 
 
 def _read_pt(path: Path, key: str | None) -> np.ndarray:
     import torch
 
-    def read() -> np.ndarray:
+    with reading(path, FeatureError, ARRAYS):
         value = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(value, dict):
-            value = value[_chosen(list(value), key, path)]
-        if not isinstance(value, torch.Tensor):
-            raise FeatureError(f"holds a {type(value).__name__}, not a tensor", where=str(path))
-        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-
-    return _opened(path, read)
+    if isinstance(value, dict):
+        value = value[_chosen(list(value), key, path)]
+    if not isinstance(value, torch.Tensor):
+        raise FeatureError(f"holds a {type(value).__name__}, not a tensor", where=str(path), hint=ARRAYS)
+    if value.layout is not torch.strided or value.is_quantized:
+        raise FeatureError(f"holds a sparse or quantized tensor ({value.dtype})", where=str(path), hint="save it dense")
+    if value.numel() * value.element_size() > path.stat().st_size:
+        raise FeatureError(
+            f"promises {list(value.shape)} of {value.dtype}, more than the file holds",
+            where=str(path),
+            hint="save an expanded tensor as `.contiguous()`",
+        )
+    with damaged(str(path), FeatureError, ARRAYS):
+        return (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
 
 
 def _read_h5(path: Path, inner: str) -> np.ndarray:
     import h5py
 
-    def read() -> np.ndarray:
-        with h5py.File(path) as file:
-            return file[inner][()]
-
-    return _opened(path, read)
+    with reading(path, FeatureError, ARRAYS), h5py.File(path) as file:
+        dataset = file[inner]
+        if dataset.nbytes > PACKED * path.stat().st_size:
+            raise ValueError(f"{inner!r} promises {dataset.nbytes} bytes")
+        return dataset[()]
 
 
 def _h5_names(path: Path, name: str, key: str | None) -> list[tuple[str, str]]:
@@ -113,12 +127,8 @@ def _h5_names(path: Path, name: str, key: str | None) -> list[tuple[str, str]]:
         raise FeatureError("needs h5py", where=str(path), hint='install it: pip install "gad-framework[h5]"') from error
 
     found: list[str] = []
-
-    def visit() -> None:
-        with h5py.File(path) as file:
-            file.visititems(lambda inner, item: found.append(inner) if isinstance(item, h5py.Dataset) else None)
-
-    _opened(path, visit)
+    with reading(path, FeatureError, ARRAYS), h5py.File(path) as file:
+        file.visititems(lambda inner, item: found.append(inner) if isinstance(item, h5py.Dataset) else None)
     if key is not None:
         keyed = [inner for inner in found if inner.split("/")[-1] == key]
         if not keyed:
@@ -147,17 +157,3 @@ def _chosen(names: list[str], key: str | None, path: Path) -> str:
     if len(names) == 1 or usual:
         return names[0] if len(names) == 1 else usual[0]
     raise FeatureError(f"holds {', '.join(map(str, names))}", where=str(path), hint="choose one with --key")
-
-
-def _opened(path: Path, read: Callable[[], T]) -> T:
-    """Reads a file; whatever a damaged one makes the library raise becomes a located `FeatureError`."""
-    import pickle
-
-    try:
-        return read()
-    except (OSError, ValueError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise FeatureError(
-            f"cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            where=str(path),
-            hint="only arrays and tensors are read, never pickled objects",
-        ) from error

@@ -13,15 +13,20 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lmdb
 import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
 
 from gad_core.errors import FeatureError
 from gad_core.features.memory import frames_of, unknown
+from gad_core.fields import FASTEST, clean, shown
+from gad_core.reading import damaged
 
 FORMAT = 1
+MOST = 1 << 40
+"""Frames of a recording, tokens of a frame, values of a token: more are a damaged header."""
 HEADER = b"\x00header"
 """No recording's name begins with a zero byte."""
 
@@ -30,7 +35,7 @@ HEADER = b"\x00header"
 class Entry:
     """What the header says of a recording; `source` is the size and time of change of the file it came from."""
 
-    frames: int
+    frames: Annotated[int, Field(ge=0, le=MOST)]
     checksum: int
     source: str
 
@@ -39,10 +44,10 @@ class Entry:
 class Header:
     """What a store says of itself; `made_with` are the options it was packed with."""
 
-    dtype: str
-    tokens: int
-    width: int
-    fps: float
+    dtype: Annotated[str, Field(pattern="^float(16|32|64)$")]
+    tokens: Annotated[int, Field(ge=1, le=MOST)]
+    width: Annotated[int, Field(ge=1, le=MOST)]
+    fps: Annotated[float, Field(gt=0, le=FASTEST)]
     extractor: str
     recordings: Mapping[str, Entry]
     made_with: Mapping[str, Any] = field(default_factory=dict)
@@ -54,19 +59,24 @@ class Header:
 
     @staticmethod
     def decoded(data: bytes, where: str) -> Header:
-        """Reads a header; raises `FeatureError` for a newer format or a damaged one."""
-        try:
+        """Reads a header and checks the type of every field; raises `FeatureError` for a newer format or a damaged
+        one."""
+        hint = "pack the features again"
+        with damaged(where, FeatureError, hint):
             fields = json.loads(data)
-            if fields["format"] > FORMAT:
-                raise FeatureError(
-                    f"was written in format {fields['format']}, this gad reads up to {FORMAT}",
-                    where=where,
-                    hint="update gad, or pack the features again",
-                )
-            entries = {name: Entry(**entry) for name, entry in fields.pop("recordings").items()}
-            return Header(recordings=entries, **fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise FeatureError(f"has a damaged header: {error}", where=where, hint="pack the features again") from error
+        written = fields.get("format") if isinstance(fields, dict) else None
+        if isinstance(written, int) and written > FORMAT:
+            raise FeatureError(
+                f"was written in format {shown(written)}, this gad reads up to {FORMAT}",
+                where=where,
+                hint=f"update gad, or {hint}",
+            )
+        try:
+            return TypeAdapter(Header).validate_json(data, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "all of it"
+            raise FeatureError(f"has a damaged header: {place}: {first['msg']}", where=where, hint=hint) from error
 
 
 def checksum(data: bytes | memoryview) -> int:
@@ -89,7 +99,15 @@ class FeatureStore:
         self.header = read_header(self.path)
         self.tokens, self.width, self.fps = self.header.tokens, self.header.width, self.header.fps
         self.dtype = np.dtype(self.header.dtype)
-        self.lengths: Mapping[str, int] = {name: entry.frames for name, entry in self.header.recordings.items()}
+        self._stored = _spelt_once(self.header, str(self.path))
+        self.lengths: Mapping[str, int] = {
+            name: self.header.recordings[stored].frames for name, stored in self._stored.items()
+        }
+
+    @property
+    def checksums(self) -> Mapping[str, int]:
+        """The checksum of every recording's bytes."""
+        return {name: self.header.recordings[stored].checksum for name, stored in self._stored.items()}
 
     def read(self, recording: str, frames: range | np.ndarray) -> np.ndarray:
         """Some frames of a recording, (T, K, D) in the stored dtype, read-only.
@@ -103,7 +121,7 @@ class FeatureStore:
         length = self.lengths.get(recording)
         if length is None:
             raise unknown(recording, self.lengths, str(self.path))
-        data = self._reader.get(recording.encode())
+        data = self._reader.get(self._stored[recording].encode())
         if data is None or len(data) != length * self.tokens * self.width * self.dtype.itemsize:
             raise FeatureError(
                 f"recording {recording!r} is damaged: {0 if data is None else len(data)} bytes for {length} frames",
@@ -114,7 +132,9 @@ class FeatureStore:
 
     def intact(self, recording: str) -> bool:
         """Whether a recording's bytes have the checksum they were written with."""
-        return checksum(self.array(recording).data.cast("B")) == self.header.recordings[recording].checksum
+        return (
+            checksum(self.array(recording).data.cast("B")) == self.header.recordings[self._stored[recording]].checksum
+        )
 
     def missing(self, recordings: Iterable[str]) -> list[str]:
         """Those of the named recordings that are not in the store."""
@@ -131,6 +151,20 @@ class FeatureStore:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reader = reader(self.path)
+
+
+def _spelt_once(header: Header, where: str) -> dict[str, str]:
+    """The name under which each recording is stored, by the spelling in which names are compared. Raises `FeatureError`
+    where two differ in nothing else."""
+    stored = {clean(name): name for name in header.recordings}
+    if len(stored) < len(header.recordings):
+        twice = next(name for name in header.recordings if stored[clean(name)] != name)
+        raise FeatureError(
+            f"holds two recordings called {clean(twice)!r} in different spellings",
+            where=where,
+            hint="rename one of them",
+        )
+    return stored
 
 
 _MAGIC = b"\xde\xc0\xef\xbe"
@@ -227,6 +261,8 @@ def _require_file(path: Path) -> None:
         raise FeatureError("there is no such feature store", where=str(path), hint=_PACK)
     if path.is_dir():
         raise FeatureError("is a folder, not a feature store", where=str(path), hint=_PACK)
+    if not path.is_file():
+        raise FeatureError("is a pipe or a device, not a feature store", where=str(path), hint=_PACK)
 
 
 def _open(path: Path) -> lmdb.Environment:
@@ -235,10 +271,17 @@ def _open(path: Path) -> lmdb.Environment:
         environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False, max_readers=1)
     except lmdb.Error as error:
         raise FeatureError(f"is no feature store: {error}", where=str(path), hint=_PACK) from error
+    try:
+        require_whole(environment, path)
+    except FeatureError:
+        environment.close()
+        raise
+    return environment
+
+
+def require_whole(environment: lmdb.Environment, path: Path) -> None:
+    """Raises `FeatureError` for a file that is shorter than it says: reading past its end kills the process."""
     whole = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     if path.stat().st_size < whole:
-        environment.close()
-        raise FeatureError(
-            f"is cut short: {path.stat().st_size} of {whole} bytes are there", where=str(path), hint="copy it again"
-        )
-    return environment
+        message = f"is cut short: {path.stat().st_size} of {whole} bytes are there"
+        raise FeatureError(message, where=str(path), hint="copy it again")

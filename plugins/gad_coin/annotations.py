@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gad_core.errors import DataError, Faults
+from gad_core.fields import composed, shown, text, time
+from gad_core.reading import read_json
 
 SPLITS = {"training": "train", "train": "train", "testing": "test", "test": "test", "validation": "validation"}
 """What subsets are called in the file, and the split each is."""
@@ -56,9 +57,9 @@ class Annotations:
 
 
 def step_text(label: str) -> str:
-    """The lower-case text of a step, cleaned."""
-    text = label.strip().lower()
-    return CLEAN.get(text, text)
+    """The lower-case text of a step, cleaned up. Blanks inside stay: the published classes differ in them."""
+    lower = composed(label).lower()
+    return CLEAN.get(lower, lower)
 
 
 def task_text(name: str) -> str:
@@ -70,12 +71,9 @@ def task_text(name: str) -> str:
 def read_annotations(path: Path, faults: Faults) -> Annotations:
     """Reads the file and notes, with the video, whatever no rule of docs/coin.md covers. Raises `DataError` when it
     cannot be read at all."""
-    try:
-        document = json.loads(
-            path.read_text(encoding="utf-8-sig"), object_pairs_hook=lambda pairs: _distinct(pairs, str(path), faults)
-        )
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the annotations: {error}", where=str(path), hint="give COIN.json") from error
+    document = read_json(
+        path, hint="give COIN.json", object_pairs_hook=lambda pairs: _distinct(pairs, str(path), faults)
+    )
     database = document.get("database", document) if isinstance(document, dict) else None
     if not isinstance(database, dict) or not database:
         raise DataError("holds no videos", where=str(path), hint='COIN.json is {"database": {"<video>": {…}}}')
@@ -84,7 +82,7 @@ def read_annotations(path: Path, faults: Faults) -> Annotations:
     videos = []
     for name, entry in database.items():
         with faults.gathered():
-            video = _video(name, entry, f"{path}: {name}", dropped, ids, faults)
+            video = _video(text(name, "video", str(path)), entry, f"{path}: {name}", dropped, ids, faults)
             if video.steps:
                 videos.append(video)
             else:
@@ -105,12 +103,15 @@ def _video(name: str, entry: Any, where: str, dropped: Counter[str], ids: set[st
     missing = {"class", "subset", "annotation"} - (entry.keys() if isinstance(entry, dict) else set())
     if missing:
         raise DataError(f"lacks {', '.join(sorted(missing))}", where=where, hint="take the published COIN.json")
-    split = SPLITS.get(str(entry["subset"]).lower())
+    split = SPLITS.get(text(entry["subset"], "subset", where).lower())
     if split is None:
-        raise DataError(f"unknown subset {entry['subset']!r}", where=where, hint=f"known are {', '.join(SPLITS)}")
+        raise DataError(f"unknown subset {shown(entry['subset'])}", where=where, hint=f"known are {', '.join(SPLITS)}")
     if not isinstance(entry["annotation"], list):
         raise DataError("`annotation` is not a list of steps", where=where, hint="take the published COIN.json")
-    duration = _seconds(entry.get("duration", math.inf), where)
+    task = text(entry["class"], "class", where)
+    if not task:
+        raise DataError("the class is empty", where=where, hint="name the task")
+    duration = _seconds(entry["duration"], where) if "duration" in entry else math.inf
     steps = []
     for number, found in enumerate(entry["annotation"]):
         with faults.gathered():
@@ -123,7 +124,7 @@ def _video(name: str, entry: Any, where: str, dropped: Counter[str], ids: set[st
     first = min((step.start for step in steps), default=0.0)
     last = max((step.end for step in steps), default=0.0)
     span = _seconds(entry.get("start", first), where), _seconds(entry.get("end", last), where)
-    return Video(name, split, task_text(str(entry["class"])), span, tuple(steps))
+    return Video(name, split, task_text(task), span, tuple(steps))
 
 
 def _step(found: Any, duration: float, where: str, ids: set[str]) -> Step:
@@ -132,7 +133,7 @@ def _step(found: Any, duration: float, where: str, ids: set[str]) -> Step:
         raise DataError(f"lacks {', '.join(sorted(missing))}", where=where, hint="a step has segment, label and id")
     segment = found["segment"]
     if not isinstance(segment, list) or len(segment) != 2:
-        raise DataError(f"segment {segment!r} is not [start, end]", where=where, hint="give seconds")
+        raise DataError(f"segment {shown(segment)} is not [start, end]", where=where, hint="give seconds")
     start, end = (_seconds(time, where) for time in segment)
     if start < 0 or end < start or start >= duration or end > duration + 1:
         raise DataError(
@@ -140,18 +141,15 @@ def _step(found: Any, duration: float, where: str, ids: set[str]) -> Step:
             where=where,
             hint="correct the times; an end up to one second late is taken for the end of the video",
         )
-    text = step_text(str(found["label"]))
-    if not text:
+    label = step_text(text(found["label"], "label", where, spelling=composed))
+    if not label:
         raise DataError("the label is empty", where=where, hint="name the step")
-    ids.add(str(found.get("id", "")))
-    return Step(start, end, text)
+    ids.add(shown(found.get("id", "")))
+    return Step(start, end, label)
 
 
 def _seconds(value: Any, where: str) -> float:
     try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        raise DataError(f"{value!r} is not a time", where=where, hint="give seconds") from None
-    if math.isnan(seconds):
-        raise DataError("a time is not a number", where=where, hint="give seconds")
-    return seconds
+        return time(value, "time", where, clock=False)
+    except DataError:
+        raise DataError(f"{shown(value)} is not a time", where=where, hint="give seconds, from 0 on") from None

@@ -11,6 +11,7 @@ from gad_coin.annotations import Annotations, read_annotations
 from gad_core.contracts import Features
 from gad_core.corpora import CLIP_QUESTIONS, ClipCorpus, Segment
 from gad_core.errors import DataError, Faults
+from gad_core.matching import absent
 from gad_core.relations import Relations
 from gad_core.values import LabelSpace, Prompt, Sample
 
@@ -113,10 +114,10 @@ def _placed(found: Annotations, video: str, times: tuple[float, float], fps: flo
 
 
 def _note_absent(found: Annotations, store: Features, missing: str, faults: Faults) -> None:
-    absent = [video.name for video in found.videos if video.name not in store.lengths]
-    if absent and (missing == "error" or len(absent) == len(found.videos)):
-        faults.add(
-            f"{len(absent)} of {len(found.videos)} videos are not in the feature store: {', '.join(absent[:5])}",
-            where=str(found.path),
-            hint="pack their features, or set `missing: skip`",
-        )
+    named = {video.name: "" for video in found.videos}
+    lacking = [name for name in named if name not in store.lengths]
+    if lacking and (missing == "error" or len(lacking) == len(named)):
+        message, hint = absent(named, lacking, store.lengths, "feature store", what="videos")
+        faults.add(message, where=str(found.path), hint=hint)
+        if len(lacking) == len(named):
+            faults.raise_any()

@@ -14,6 +14,8 @@ from gad_oad.rasterise import Conversion, Rounding, convert
 if TYPE_CHECKING:
     from gad_oad.rasterise import Annotations
 
+SETS = "_session_set"
+"""How the lists of recordings in a data_info.json end."""
 BENCHMARKS = ("thumos14", "epic-kitchens-100", "crosstask", "ego4d-goalstep")
 FILE = click.Path(exists=True, path_type=Path)
 
@@ -34,6 +36,7 @@ def main() -> None:
 @click.option("--section", help="its entry, where it describes several datasets")
 @click.option("--actions", type=FILE, help="EPIC-KITCHENS-100: list of action ids, id,verb,noun,action")
 @click.option("--videos", type=FILE, help="EPIC-KITCHENS-100: EPIC_100_video_info.csv, for the durations")
+@click.option("--force", is_flag=True, help="replace files that are there and hold something else")
 @click.option(
     "--level", "levels", type=click.Choice(["steps", "substeps"]), multiple=True, help="GoalStep; both if null"
 )
@@ -48,6 +51,7 @@ def convert_command(
     section: str | None,
     actions: Path | None,
     videos: Path | None,
+    force: bool,
     levels: tuple[str, ...],
 ) -> None:
     """Turn the original ANNOTATIONS of a BENCHMARK into target_perframe/ and data_info.json.
@@ -60,8 +64,8 @@ def convert_command(
         told = _told(features, fps)
         sessions = _sessions(data_info, section)
         found = _read(benchmark, annotations, data_info, actions, videos, levels or ("steps", "substeps"))
-        done = convert(found, out, fps=told[0], lengths=told[1], rounding=rounding, sessions=sessions)
-    except GadError as error:
+        done = convert(found, out, fps=told[0], lengths=told[1], rounding=rounding, sessions=sessions, force=force)
+    except (GadError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     report(done, out)
@@ -88,10 +92,10 @@ def _told(features: Path | None, fps: float | None) -> tuple[float, dict[str, in
 def _sessions(data_info: Path | None, section: str | None) -> dict[str, list[str]]:
     if data_info is None:
         return {}
-    from gad_oad.layout import read_entry
+    from gad_oad.layout import names_of, read_entry
 
     entry = read_entry(data_info, section)
-    return {key: list(names) for key, names in entry.items() if key.endswith("_session_set")}
+    return {key: list(names_of(entry, key, data_info)) for key, names in entry.items() if key.endswith(SETS) and names}
 
 
 def _read(
@@ -103,7 +107,7 @@ def _read(
     levels: tuple[str, ...],
 ) -> Annotations:
     from gad_oad import originals
-    from gad_oad.layout import read_entry
+    from gad_oad.layout import names_of, read_entry
 
     if benchmark == "thumos14":
         return originals.read_thumos14(paths)
@@ -117,7 +121,7 @@ def _read(
         return originals.read_epic_kitchens(actions, paths, videos)
     if data_info is None:
         raise DataError("--data-info is not given", hint="GoalStep's classes are in ego4d-goal_info.json")
-    return originals.read_goalstep(paths, read_entry(data_info, None)["class_names"], levels)
+    return originals.read_goalstep(paths, names_of(read_entry(data_info, None), "class_names", data_info), levels)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from gad_core.batching import stable_seed
 from gad_core.contracts import Features
 from gad_core.corpora import FrameLabels, StreamCorpus
 from gad_core.errors import DataError, Faults
+from gad_core.fields import clean
+from gad_core.matching import absent
 from gad_core.relations import Relations, StreamRelations
 from gad_core.values import LabelRef, LabelSpace, Predictions
 from gad_core.windows import Plan, Windows
-from gad_oad.layout import DataInfo, Targets, label_space, read_info, read_targets
+from gad_oad.layout import DataInfo, Targets, label_space, read_info, read_targets, targets_of
 from gad_oad.plugin import OnlineActionDetection
 
 
@@ -137,12 +140,14 @@ def read_recordings(
     out and counted; lengths that differ by up to `tolerance` frames are cut to the shorter and counted, by more are an
     error; a frame without a class is background and counted; whatever else is wrong is an error. `faults` notes all.
     """
+    _refuse_other_names(options, info, features)
     recordings: dict[str, dict[str, Targets]] = {}
+    discarded = {clean(name) for name in options.discarded}
     named = cut = empty = 0
     for split, members in info.sessions.items():
         found = recordings.setdefault(split, {})
         for name in members:
-            if name in options.discarded:
+            if name in discarded:
                 continue
             named += 1
             absent = _absent(options, features, name)
@@ -170,19 +175,39 @@ def read_recordings(
     usage |= {
         f"{split} recordings": f"{len(found)} of {len(info.sessions[split])}" for split, found in recordings.items()
     }
-    discarded = sum(name in options.discarded for members in info.sessions.values() for name in members)
-    counted = {"discarded recordings": discarded, "recordings cut to the shorter": cut, "frames without a class": empty}
+    left = sum(name in discarded for members in info.sessions.values() for name in members)
+    counted = {"discarded recordings": left, "recordings cut to the shorter": cut, "frames without a class": empty}
     return recordings, usage | {what: str(count) for what, count in counted.items() if count}
 
 
+def _refuse_other_names(options: OnlineActionDetection, info: DataInfo, features: Features) -> None:
+    """Raises `DataError` where the names of the session sets are those of no features, or of no targets, at all."""
+    discarded = {clean(name) for name in options.discarded}
+    named = {name: "" for members in info.sessions.values() for name in members if name not in discarded}
+    if not named:
+        return
+    for held, holder in (
+        (lambda name: name in features.lengths, "feature store"),
+        (lambda name: targets_of(options.targets, name).is_file(), f"targets {options.targets}"),
+    ):
+        if not any(held(name) for name in named):
+            there = features.lengths if holder == "feature store" else _stems(options.targets)
+            message, hint = absent(named, named, there, holder)
+            raise DataError(message, where=str(options.data_info), hint=hint)
+
+
+def _stems(folder: Path) -> set[str]:
+    return {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.npy")}
+
+
 def _absent(options: OnlineActionDetection, features: Features, name: str) -> str:
-    lacking = [] if (options.targets / f"{name}.npy").is_file() else [f"targets {name}.npy in {options.targets}"]
+    lacking = [] if targets_of(options.targets, name).is_file() else [f"targets {name}.npy in {options.targets}"]
     lacking += [] if name in features.lengths else ["features in the store"]
     return " and no ".join(lacking)
 
 
 def _fitting(options: OnlineActionDetection, space: LabelSpace, length: int, name: str) -> Targets:
-    path = options.targets / f"{name}.npy"
+    path = targets_of(options.targets, name)
     targets = read_targets(path, len(space), space.background or 0, reference=options.variant == "reference")
     if abs(len(targets.main) - length) > options.tolerance or not length or not len(targets.main):
         raise DataError(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gad_core.arrays import load_array
 from gad_core.errors import DataError, Faults
+from gad_core.fields import FASTEST, clean, composed, shown, text
+from gad_core.reading import read_json, reading
 from gad_core.values import LabelSpace
 
 BLOCK = 4096
@@ -51,8 +54,8 @@ class Targets:
             return None
         active = np.zeros((len(self.main), classes), dtype=bool)
         active[np.arange(len(self.main)), self.main] = True
-        for frame, shown in self.several.items():
-            active[frame, list(shown)] = True
+        for frame, several in self.several.items():
+            active[frame, list(several)] = True
         return active
 
 
@@ -66,8 +69,8 @@ def read_info(path: Path, section: str | None, splits: Mapping[str, str], faults
     """Reads `data_info.json`, of one dataset or of several by `section`; raises `DataError` on a missing or wrong
     entry, an empty split, and notes recordings named twice."""
     entry = read_entry(path, section)
-    classes = _names(entry, "class_names", path)
-    sessions = {split: _names(entry, listed, path) for split, listed in splits.items()}
+    classes = names_of(entry, "class_names", path, spelling=composed)
+    sessions = {split: names_of(entry, listed, path) for split, listed in splits.items()}
     known: dict[str, str] = {}
     for split, recordings in sessions.items():
         for recording in recordings:
@@ -79,20 +82,15 @@ def read_info(path: Path, section: str | None, splits: Mapping[str, str], faults
                 )
             known[recording] = split
     fps = entry.get("fps")
-    if fps is not None and not (isinstance(fps, int | float) and not isinstance(fps, bool) and fps > 0):
-        raise DataError(f"fps is {fps!r}", where=str(path), hint="write the frames a second of the targets")
+    if fps is not None and not (isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps <= FASTEST):
+        raise DataError(f"fps is {shown(fps)}", where=str(path), hint="write the frames a second of the targets")
     once = {split: tuple(dict.fromkeys(recordings)) for split, recordings in sessions.items()}
     return DataInfo(classes, once, None if fps is None else float(fps))
 
 
 def read_entry(path: Path, section: str | None) -> Mapping[str, Any]:
     """The entry of one dataset as it stands; raises `DataError` when there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"cannot read it: {error}", where=str(path), hint="give the data_info.json of the dataset"
-        ) from error
+    found = read_json(path, hint="give the data_info.json of the dataset")
     if isinstance(found, dict) and "class_names" not in found and section in found:
         found = found[section]
     if not isinstance(found, dict) or "class_names" not in found:
@@ -105,11 +103,14 @@ def read_entry(path: Path, section: str | None) -> Mapping[str, Any]:
     return found
 
 
-def _names(entry: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
+def names_of(
+    entry: Mapping[str, Any], key: str, path: Path, *, spelling: Callable[[str], str] = clean
+) -> tuple[str, ...]:
+    """The names that an entry lists, in a `spelling`; raises `DataError` where it lists none, or no texts."""
     names = entry.get(key)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise DataError(f"{key} is no list of names", where=str(path), hint=f"the entry holds {', '.join(entry)}")
-    return tuple(names)
+    return tuple(text(name, "name", f"{path}: {key}", spelling=spelling) for name in names)
 
 
 def label_space(classes: tuple[str, ...], background: str, ignored: tuple[str, ...], where: str) -> LabelSpace:
@@ -129,16 +130,21 @@ def label_space(classes: tuple[str, ...], background: str, ignored: tuple[str, .
     return LabelSpace("action", classes, written, background=empty, ignored=tuple(place(name) for name in ignored))
 
 
+def targets_of(folder: Path, recording: str) -> Path:
+    """The file of a recording's targets, which may spell accents in either way (NFC, NFD)."""
+    spellings = (unicodedata.normalize(form, recording) for form in ("NFC", "NFD"))
+    paths = [folder / f"{name}.npy" for name in spellings]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
 def read_targets(path: Path, classes: int, background: int, *, reference: bool = False) -> Targets:
     """The targets of one recording: [T, classes] one- or multi-hot, or class indices [T].
 
     The main class of a frame is its lowest active one other than background; `reference` takes the lowest whatever it
     is. Raises `DataError` on another number of classes, on values that are no flags or no classes.
     """
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot read it: {error}", where=str(path), hint="save the array with numpy.save") from error
+    with reading(path, hint="save the array with numpy.save"):
+        values = load_array(path, mapped=True)
     if values.ndim == 1 and values.dtype.kind in "iu":
         return Targets(_checked_indices(values, classes, path), {}, 0)
     if values.ndim != 2 or values.shape[1] != classes or values.dtype.kind not in "biuf":

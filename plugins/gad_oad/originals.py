@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gad_core.errors import DataError
+from gad_core.fields import composed, shown, text, time
+from gad_core.matching import no_file_name
+from gad_core.reading import damaged, read_json, read_text, reading
 from gad_oad.rasterise import Action, Annotations
 
 BACKGROUND = "Background"
@@ -31,7 +34,8 @@ def read_thumos14(paths: Sequence[Path]) -> Annotations:
 
 def _thumos_rows(path: Path) -> Iterator[tuple[str, float, float, str]]:
     for where, row in _records(path, ("video", "type", "start", "end")):
-        yield row["video"], _seconds(row["start"], where), _seconds(row["end"], where), row["type"]
+        times = _seconds(row["start"], where), _seconds(row["end"], where)
+        yield _recording(row["video"], where), *times, _class(row["type"], where)
 
 
 def _thumos_texts(folder: Path) -> Iterator[tuple[str, float, float, str]]:
@@ -39,12 +43,13 @@ def _thumos_texts(folder: Path) -> Iterator[tuple[str, float, float, str]]:
     if not files:
         raise DataError("there is no <Class>_val.txt or <Class>_test.txt", where=str(folder))
     for path in files:
-        for line, text in enumerate(_text(path).splitlines(), start=1):
-            fields, where = text.split(), f"{path}:{line}"
+        for line, written in enumerate(read_text(path).splitlines(), start=1):
+            fields, where = written.split(), f"{path}:{line}"
             if fields and len(fields) != 3:
-                raise DataError(f"{text!r} is not `video start end`", where=where)
+                raise DataError(f"{shown(written)} is not `video start end`", where=where)
             if fields:
-                yield fields[0], _seconds(fields[1], where), _seconds(fields[2], where), path.stem.rsplit("_", 1)[0]
+                times = _seconds(fields[1], where), _seconds(fields[2], where)
+                yield _recording(fields[0], where), *times, path.stem.rsplit("_", 1)[0]
 
 
 def read_epic_kitchens(actions: Path, paths: Sequence[Path], info: Path | None = None) -> Annotations:
@@ -52,22 +57,22 @@ def read_epic_kitchens(actions: Path, paths: Sequence[Path], info: Path | None =
     `id,video,start,end,verb,noun,action`, frames at 30 a second) or an official CSV with its times. Class = action id
     + 1, 0 is background. `info` is the official list of videos with their durations. Actions of official files whose
     (verb, noun) is not listed are skipped and counted."""
-    listed = {int(row["id"]): row for _, row in _records(actions, ("id", "verb", "noun", "action"))}
+    listed = {_whole(row["id"], "id", where): row for where, row in _records(actions, ("id", "verb", "noun", "action"))}
     if sorted(listed) != list(range(len(listed))):
         raise DataError("the ids are not 0, 1, 2, …", where=str(actions))
-    classes = (BACKGROUND, *(listed[place]["action"] for place in range(len(listed))))
+    classes = (BACKGROUND, *(composed(listed[place]["action"]) for place in range(len(listed))))
     pairs = {(row["verb"], row["noun"]): place + 1 for place, row in listed.items()}
     found: list[Action] = []
     unlisted = 0
     for path in paths:
-        if _text(path).startswith("narration_id"):
+        if read_text(path).startswith("narration_id"):
             for where, row in _records(
                 path, ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
             ):
                 label = pairs.get((row["verb_class"], row["noun_class"]))
                 start, end = _clock(row["start_timestamp"], where), _clock(row["stop_timestamp"], where)
                 unlisted += label is None
-                found += [] if label is None else [Action(row["video_id"], start, end, label)]
+                found += [] if label is None else [Action(_recording(row["video_id"], where), start, end, label)]
         else:
             found += _rulstm(path, len(listed))
     durations: dict[str, float] = {}
@@ -80,38 +85,36 @@ def read_epic_kitchens(actions: Path, paths: Sequence[Path], info: Path | None =
 
 
 def _rulstm(path: Path, actions: int) -> Iterator[Action]:
-    for line, row in enumerate(csv.reader(io.StringIO(_text(path))), start=1):
-        where = f"{path}:{line}"
+    for where, row in _rows(read_text(path), str(path)):
         if len(row) != 7:
             raise DataError(f"{len(row)} fields instead of id,video,start,end,verb,noun,action", where=where)
-        label = row[6].strip()
-        if not label.isdigit() or int(label) >= actions:
-            raise DataError(f"action {label!r} is not among the {actions} listed", where=where)
+        label = _whole(row[6], "action", where)
+        if label >= actions:
+            raise DataError(f"action '{label}' is not among the {actions} listed", where=where)
         start, end = (_seconds(time, where) / RULSTM_FPS for time in row[2:4])
-        yield Action(row[1].strip(), start, end, int(label) + 1)
+        yield Action(_recording(row[1], where), start, end, label + 1)
 
 
 def read_crosstask(path: Path) -> Annotations:
     """CrossTask: the official release, as the zip file or unpacked. A class is a distinct step text, in the order of
     `tasks_primary.txt`; a row `step,start,end` of `annotations/<task>_<video>.csv` counts its task's steps from 1."""
     files = dict(_release(path))
-    tasks = next((text for name, text in files.items() if name.endswith("tasks_primary.txt")), None)
+    tasks = next((written for name, written in files.items() if name.endswith("tasks_primary.txt")), None)
     if tasks is None:
         raise DataError("there is no tasks_primary.txt", where=str(path), hint="give crosstask_release or its zip")
     steps = {block.split("\n")[0]: block.split("\n")[4].split(",") for block in _blocks(tasks, path)}
     classes = (BACKGROUND, *dict.fromkeys(step.strip() for members in steps.values() for step in members))
     index = {name: place for place, name in enumerate(classes)}
     found = []
-    for name, text in files.items():
+    for name, written in files.items():
         if name.endswith("tasks_primary.txt"):
             continue
         task, _, video = name.rsplit("/", 1)[-1].removesuffix(".csv").partition("_")
-        for line, row in enumerate(csv.reader(io.StringIO(text)), start=1):
-            where = f"{path}/{name}:{line}"
-            if len(row) != 3 or not row[0].isdigit() or not 1 <= int(row[0]) <= len(steps.get(task, ())):
-                raise DataError(f"{','.join(row)!r} is no step,start,end of task '{task}'", where=where)
+        for where, row in _rows(written, f"{path}/{name}"):
+            if len(row) != 3 or not 1 <= _whole(row[0], "step", where) <= len(steps.get(task, ())):
+                raise DataError(f"{shown(','.join(row))} is no step,start,end of task '{task}'", where=where)
             label = index[steps[task][int(row[0]) - 1].strip()]
-            found.append(Action(video, _seconds(row[1], where), _seconds(row[2], where), label))
+            found.append(Action(_recording(video, where), _seconds(row[1], where), _seconds(row[2], where), label))
     return Annotations(classes, tuple(found))
 
 
@@ -130,17 +133,11 @@ def _release(path: Path) -> Iterator[tuple[str, str]]:
         for file in sorted(path.rglob("*")):
             name = file.relative_to(path).as_posix()
             if _wanted(name):
-                yield name, _text(file)
+                yield name, read_text(file)
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if _wanted(name):
-                    yield name, archive.read(name).decode("utf-8-sig")
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise DataError(
-            f"cannot read it: {error}", where=str(path), hint="give crosstask_release or its zip"
-        ) from error
+    with reading(path, hint="give crosstask_release or its zip"), zipfile.ZipFile(path) as archive:
+        found = [(name, archive.read(name).decode("utf-8-sig")) for name in sorted(archive.namelist()) if _wanted(name)]
+    yield from found
 
 
 def _wanted(name: str) -> bool:
@@ -157,70 +154,105 @@ def read_goalstep(paths: Sequence[Path], class_names: Sequence[str], levels: Seq
     unlisted = 0
     for path in paths:
         for video in _videos(path):
-            try:
-                name, durations[video["video_uid"]] = video["video_uid"], float(video["end_time"])
-                for segment in _segments(video, levels):
-                    label = index.get(segment["step_category"].split(": ", 1)[-1].strip().lower())
-                    unlisted += label is None
-                    times = float(segment["start_time"]), float(segment["end_time"])
-                    found += [] if label is None else [Action(name, *times, label)]
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise DataError(f"a segment lacks something: {error!r}", where=f"{path}: {video}"[:200]) from error
+            where = f"{path}: {shown(video.get('video_uid'))}"
+            name = _recording(_field(video, "video_uid", where), where)
+            durations[name] = _seconds(_field(video, "end_time", where), where)
+            for segment in _segments(video, levels, where):
+                category = text(_field(segment, "step_category", where), "step_category", where)
+                label = index.get(category.split(": ", 1)[-1].strip().lower())
+                unlisted += label is None
+                start, end = (_seconds(_field(segment, key, where), where) for key in ("start_time", "end_time"))
+                found += [] if label is None else [Action(name, start, end, label)]
     return Annotations(tuple(class_names), tuple(found), durations, _counted({"action of an unlisted class": unlisted}))
 
 
-def _videos(path: Path) -> list[dict[str, Any]]:
-    try:
-        return list(json.loads(_text(path))["videos"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"is no GoalStep annotation: {error!r}", where=str(path), hint="it holds `videos`") from error
+def _videos(path: Path) -> list[Mapping[str, Any]]:
+    document = read_json(path)
+    videos = document.get("videos") if isinstance(document, dict) else None
+    if not isinstance(videos, list) or not all(isinstance(video, dict) for video in videos):
+        raise DataError("is no GoalStep annotation", where=str(path), hint="it holds `videos`, a list of objects")
+    return videos
 
 
-def _segments(video: Mapping[str, Any], levels: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    for step in video["segments"]:
+def _segments(video: Mapping[str, Any], levels: Sequence[str], where: str) -> Iterator[Mapping[str, Any]]:
+    for step in _objects(video, where):
         if "steps" in levels:
             yield step
         if "substeps" in levels:
-            yield from step.get("segments", ())
+            yield from _objects(step, where) if "segments" in step else ()
+
+
+def _objects(inside: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
+    """The segments of a video, or of a step."""
+    members = _field(inside, "segments", where)
+    if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
+        raise DataError("`segments` is no list of objects", where=where)
+    return members
+
+
+def _field(inside: Mapping[str, Any], key: str, where: str) -> Any:
+    if key not in inside:
+        raise DataError(f"a segment or video lacks `{key}`", where=where)
+    return inside[key]
+
+
+def _rows(written: str, where: str) -> list[tuple[str, list[str]]]:
+    """The rows of a CSV text, and where each stands."""
+    reader = csv.reader(io.StringIO(written, newline=""))
+    with damaged(where):
+        return [(f"{where}:{reader.line_num}", row) for row in reader]
 
 
 def _records(path: Path, needed: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a CSV file with a header, and where each stands."""
-    reader = csv.DictReader(io.StringIO(_text(path)))
-    missing = [column for column in needed if column not in (reader.fieldnames or ())]
+    """The rows of a CSV file with a header, and where each stands; empty ones are left out."""
+    rows = _rows(read_text(path), str(path))
+    header = rows[0][1] if rows else []
+    missing = [column for column in needed if column not in header]
     if missing:
         raise DataError(f"there is no column {', '.join(missing)}", where=f"{path}:1")
-    for row in reader:
-        where = f"{path}:{reader.line_num}"
-        if None in row or None in row.values():
+    for where, row in rows[1:]:
+        if row and len(row) != len(header):
             raise DataError("the row has not as many fields as the header", where=where)
-        yield where, row
+        if row:
+            yield where, dict(zip(header, row, strict=True))
 
 
-def _text(path: Path) -> str:
+def _recording(value: object, where: str) -> str:
+    """The name of a recording, which becomes that of a file."""
+    name = text(value, "recording", where)
+    fault = no_file_name(name)
+    if fault:
+        raise DataError(
+            f"recording {shown(name)} {fault}: no file can be called so", where=where, hint="rename the recording"
+        )
+    return name
+
+
+def _class(value: object, where: str) -> str:
+    name = text(value, "class", where, spelling=composed)
+    if not name:
+        raise DataError("the class is empty", where=where)
+    return name
+
+
+def _whole(written: str, what: str, where: str) -> int:
+    if not re.fullmatch(r"\s*\d{1,9}\s*", written, re.ASCII):
+        raise DataError(f"{what} {shown(written)} is no whole number", where=where)
+    return int(written)
+
+
+def _seconds(value: object, where: str) -> float:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read it: {error}", where=str(path)) from error
+        return time(value, "time", where, clock=False)
+    except DataError as error:
+        raise DataError(f"{shown(value)} is no time: a number of seconds, from 0 on", where=where) from error
 
 
-def _seconds(text: str, where: str) -> float:
-    try:
-        time = float(text)
-    except ValueError:
-        raise DataError(f"{text!r} is no time", where=where) from None
-    if not 0 <= time < float("inf"):
-        raise DataError(f"time {text} is negative or not finite", where=where)
-    return time
-
-
-def _clock(text: str, where: str) -> float:
+def _clock(written: str, where: str) -> float:
     """Seconds of hh:mm:ss.ss."""
-    parts = text.split(":")
-    if len(parts) != 3:
-        raise DataError(f"{text!r} is not hh:mm:ss", where=where)
-    hours, minutes, seconds = (_seconds(part, where) for part in parts)
-    return hours * 3600 + minutes * 60 + seconds
+    if written.count(":") != 2:
+        raise DataError(f"{shown(written)} is not hh:mm:ss", where=where)
+    return time(written, "time", where)
 
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import math
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gad_core.errors import DataError, Faults, GadError
+from gad_core.fields import shown, text, time
+from gad_core.reading import damaged, once_each, read_text, require_file
+from gad_segments.formats import (
+    refuse_other_formats,
+    refuse_other_json,
+    refuse_other_record,
+    refuse_other_separator,
+)
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "recording": ("recording", "recording_id", "video", "video_id", "session", "file", "filename"),
@@ -50,15 +60,23 @@ class LineFaults(Faults):
         self.add(message, where=f"{self.path}:{line}", hint=hint)
         self._lines[self.found[-1]] = line
 
+    @contextmanager
+    def on(self, line: int) -> Iterator[None]:
+        """Notes a fault that the block finds in a field of one line."""
+        try:
+            yield
+        except DataError as error:
+            self.at(line, error.message, error.hint)
+
     def raise_any(self) -> None:
         self.found.sort(key=lambda fault: self._lines.get(fault, 0))
         super().raise_any()
 
 
-def read_rows(path: Path, faults: LineFaults) -> list[Row]:
+def read_rows(path: Path, faults: LineFaults, *, clock: bool = True) -> list[Row]:
     """The segments of a CSV, TSV or JSON file, in file order, without those that `faults` notes; raises `DataError`
-    when the file cannot be read or holds none."""
-    rows = [row for line, fields in _records(path) if (row := _row(line, fields, faults)) is not None]
+    when the file cannot be read or holds none. With `clock` times may be hh:mm:ss."""
+    rows = [row for line, fields in _records(path) if (row := _row(line, fields, faults, clock)) is not None]
     if not rows:
         faults.raise_any()
         raise DataError("no segments in the file", where=str(path), hint=f"give rows of {', '.join(REQUIRED)}")
@@ -68,54 +86,37 @@ def read_rows(path: Path, faults: LineFaults) -> list[Row]:
 def has_goals(path: Path) -> bool:
     """Whether any segment names a goal, as far as the file can be read: its faults are told when it is opened."""
     try:
-        return any(_text(fields.get("goal")) for _, fields in _records(path))
-    except (OSError, ValueError, DataError):
+        return any(text(fields.get("goal"), "goal") for _, fields in _records(path))
+    except DataError:
         return False
 
 
-def _row(line: int, fields: Mapping[str, object], faults: LineFaults) -> Row | None:
-    texts = {column: _text(fields.get(column)) for column in ("recording", "label", "split", "goal")}
-    empty = [column for column in ("recording", "label", "split") if not texts[column]]
+def _row(line: int, fields: Mapping[str, object], faults: LineFaults, clock: bool) -> Row | None:
+    """One segment, or None with all that is wrong with it noted."""
+    before = len(faults.found)
+    texts, times = {}, {}
+    for column in ("recording", "label", "split", "goal"):
+        with faults.on(line):
+            texts[column] = text(fields.get(column), column, numbers=column == "recording")
+    empty = [column for column in ("recording", "label", "split") if texts.get(column) == ""]
     if empty:
         faults.at(line, f"no {' and no '.join(empty)}")
+    for column in ("start", "end"):
+        with faults.on(line):
+            times[column] = time(fields.get(column), column, clock=clock)
+    if len(times) == 2 and times["start"] >= times["end"]:
+        faults.at(line, f"start {times['start']:g} is not before end {times['end']:g}")
+    if len(faults.found) > before:
         return None
-    start, end = (_time(line, column, fields.get(column), faults) for column in ("start", "end"))
-    if start is None or end is None:
-        return None
-    if start >= end:
-        faults.at(line, f"start {start:g} is not before end {end:g}")
-        return None
-    return Row(line, texts["recording"], start, end, texts["label"], texts["split"], texts["goal"])
-
-
-def _time(line: int, column: str, value: object, faults: LineFaults) -> float | None:
-    try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError
-        time = float(value)
-    except ValueError:
-        faults.at(
-            line, f"{column} {value!r} is not a number", "times are plain numbers, in seconds unless `unit: frames`"
-        )
-        return None
-    if not math.isfinite(time) or time < 0:
-        faults.at(line, f"{column} is {time:g}", "times are finite and count from 0")
-        return None
-    return time
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value).strip()
+    return Row(line, texts["recording"], times["start"], times["end"], texts["label"], texts["split"], texts["goal"])
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     """Every record with its line, its fields under our names."""
-    if not path.is_file():
-        raise DataError("no such file", where=str(path), hint="`annotations` names a CSV, TSV or JSON file")
+    require_file(path, hint="`annotations` names a CSV, TSV or JSON file")
+    refuse_other_formats(path)
     try:
         yield from (_json_records if path.suffix.lower() == ".json" else _csv_records)(path)
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 text: {error.reason}", where=str(path), hint="save the file as UTF-8") from error
     except csv.Error as error:
         raise DataError(f"no CSV: {error}", where=str(path)) from error
 
@@ -142,46 +143,58 @@ def _columns(headers: Collection[str], where: str) -> dict[str, str]:
 
 
 def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-        header = next(reader, [])
-        places = {column: header.index(name) for column, name in _columns(header, f"{path}:1").items()}
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    header = next(reader, [])
+    refuse_other_separator(path, header, delimiter)
+    places = {column: header.index(name) for column, name in _columns(header, f"{path}:1").items()}
+    line = reader.line_num + 1
+    for values in reader:
+        if any(value.strip() for value in values):
+            if len(values) != len(header):
+                raise DataError(
+                    f"{len(values)} fields, but the header has {len(header)}",
+                    where=f"{path}:{line}",
+                    hint="put a label that contains a comma in double quotes",
+                )
+            yield line, {column: values[place] for column, place in places.items()}
         line = reader.line_num + 1
-        for values in reader:
-            if any(value.strip() for value in values):
-                if len(values) != len(header):
-                    raise DataError(
-                        f"{len(values)} fields, but the header has {len(header)}",
-                        where=f"{path}:{line}",
-                        hint="put a label that contains a comma in double quotes",
-                    )
-                yield line, {column: values[place] for column, place in places.items()}
-            line = reader.line_num + 1
 
 
 def _json_records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     """The objects of a JSON list, one at a time, so that the line of each is known."""
-    text, decoder = path.read_text(encoding="utf-8-sig"), json.JSONDecoder()
-    place, line, counted = _behind_blank(text, 0), 1, 0
-    if text[place : place + 1] != "[":
+    written, decoder = read_text(path), json.JSONDecoder(object_pairs_hook=once_each)
+    place, line, counted = _behind_blank(written, 0), 1, 0
+    if written[place : place + 1] != "[":
+        refuse_other_json(path, written)
         raise DataError("not a JSON list", where=f"{path}:1", hint="write a list of objects, one a segment")
-    place = _behind_blank(text, place + 1)
-    while text[place : place + 1] != "]":
-        line, counted = line + text.count("\n", counted, place), place
-        try:
-            record, place = decoder.raw_decode(text, place)
-        except json.JSONDecodeError as error:
-            raise DataError(f"not JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
-        if not isinstance(record, dict):
-            raise DataError(f"{record!r} is no segment", where=f"{path}:{line}", hint="write an object a segment")
-        yield line, {column: record[name] for column, name in _columns(record, f"{path}:{line}").items()}
-        place = _behind_blank(text, place)
-        if text[place : place + 1] == ",":
-            place = _behind_blank(text, place + 1)
-        elif text[place : place + 1] != "]":
-            raise DataError("a comma or ] is missing behind this segment", where=f"{path}:{line}")
-    if text[place + 1 :].strip():
-        raise DataError("there is text behind the list", where=f"{path}:{text.count(chr(10), 0, place) + 1}")
+    place = _behind_blank(written, place + 1)
+    while written[place : place + 1] != "]":
+        line, counted = line + written.count("\n", counted, place), place
+        where = f"{path}:{line}"
+        record, place = _decoded(decoder, written, place, where, path)
+        yield line, {column: record[name] for column, name in _columns(record, where).items()}
+        place = _behind_blank(written, place)
+        if written[place : place + 1] == ",":
+            place = _behind_blank(written, place + 1)
+        elif written[place : place + 1] != "]":
+            raise DataError("a comma or ] is missing behind this segment", where=where)
+    if written[place + 1 :].strip():
+        raise DataError("there is text behind the list", where=f"{path}:{written.count(chr(10), 0, place) + 1}")
+
+
+def _decoded(decoder: json.JSONDecoder, written: str, place: int, where: str, path: Path) -> tuple[dict[str, Any], int]:
+    """The object that stands at a place, and the place behind it."""
+    try:
+        with damaged(where):
+            record, behind = decoder.raw_decode(written, place)
+    except DataError as error:
+        at = error.__cause__.lineno if isinstance(error.__cause__, json.JSONDecodeError) else None
+        raise DataError(error.message, where=f"{path}:{at}" if at else where, hint=error.hint) from error
+    if not isinstance(record, dict):
+        raise DataError(f"{shown(record)} is no segment", where=where, hint="write an object a segment")
+    refuse_other_record(record, where)
+    return record, behind
 
 
 def _behind_blank(text: str, place: int) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,9 @@ import numpy as np
 from gad_core.contracts import Corpus, Features
 from gad_core.corpora import STREAM_QUESTION, ClipCorpus, FrameLabels, Segment, StreamCorpus
 from gad_core.errors import DataError, Faults
+from gad_core.fields import clean, text
+from gad_core.matching import absent
+from gad_core.reading import read_json, read_text
 from gad_core.scaling import measure_scale
 from gad_core.values import LabelSpace
 from gad_segments.annotations import LineFaults, Row, read_rows
@@ -95,10 +97,13 @@ def annotate(options: Segments, store: Features) -> Annotations:
     path = options.annotations
     faults = LineFaults(path)
     _note_other_rate(options, store, faults)
-    named = read_rows(path, faults)
+    background = clean(options.background) if options.mode == "stream" else None
+    named = [_with_background(row, background) for row in read_rows(path, faults, clock=options.unit == "seconds")]
     rows = [row for row in named if row.recording in store.lengths]
-    if options.missing == "error":
+    if options.missing == "error" or not rows:
         _note_unknown(path, named, store, faults)
+    if not rows:
+        faults.raise_any()
     _note_empty_splits(path, rows, faults)
     actions = _actions(options, path, rows, faults)
     frames = _placed(rows, store, options.unit, faults)
@@ -113,6 +118,13 @@ def annotate(options: Segments, store: Features) -> Annotations:
         "segments": f"{len(rows)} of {len(named)}",
     }
     return Annotations(path, tuple(rows), frames, actions, goals, goal, usage)
+
+
+def _with_background(row: Row, background: str | None) -> Row:
+    """The row, its label spelt as the background's where it is that in any case."""
+    if background is None or row.label.casefold() != background.casefold():
+        return row
+    return replace(row, label=background)
 
 
 def clip_segments(found: Annotations) -> dict[str, list[Segment]]:
@@ -167,52 +179,48 @@ def _note_other_rate(options: Segments, store: Features, faults: Faults) -> None
 
 
 def _note_unknown(path: Path, rows: Sequence[Row], store: Features, faults: Faults) -> None:
-    unknown = {row.recording: row.line for row in reversed(rows) if row.recording not in store.lengths}
+    lines = {row.recording: row.line for row in reversed(rows)}
+    named = {name: f"line {line}" for name, line in sorted(lines.items(), key=lambda item: item[1])}
+    unknown = [name for name in named if name not in store.lengths]
     if unknown:
-        shown = ", ".join(
-            f"{name} (line {line})" for name, line in sorted(unknown.items(), key=lambda item: item[1])[:20]
-        )
-        named = len({row.recording for row in rows})
-        faults.add(
-            f"{len(unknown)} of {named} recordings are not in the feature store: {shown}"
-            + (f" and {len(unknown) - 20} more" if len(unknown) > 20 else ""),
-            where=f"{path}:{min(unknown.values())}",
-            hint="pack their features, remove their rows, or set `missing: skip`",
-        )
+        message, hint = absent(named, unknown, store.lengths, "feature store")
+        faults.add(message, where=f"{path}:{lines[unknown[0]]}", hint=hint)
 
 
 def _actions(options: Segments, path: Path, rows: Sequence[Row], faults: LineFaults) -> LabelSpace:
     used = dict.fromkeys(row.label for row in rows)
-    stream = options.mode == "stream"
+    background = clean(options.background) if options.mode == "stream" else None
     if options.labels is None:
-        labels = tuple(sorted(used.keys() - {options.background} if stream else used))
-        labels = (options.background, *labels) if stream else labels
-        return LabelSpace("action", labels, background=0 if stream else None)
+        labels = tuple(sorted(used.keys() - {background}))
+        labels = labels if background is None else (background, *labels)
+        return LabelSpace("action", labels, background=None if background is None else 0)
     labels, where = _listed(options.labels)
+    if background is not None:
+        labels = tuple(background if label.casefold() == background.casefold() else label for label in labels)
     for row in rows:
         if row.label not in labels:
             faults.at(row.line, f"label {row.label!r} is not in {where}", "add the label there, or correct the row")
-    if stream and options.background not in labels:
+    if background is not None and background not in labels:
         raise DataError(
-            f"the labels lack the background, {options.background!r}",
+            f"the labels lack the background, {background!r}",
             where=where,
             hint="add it, or set `background` to the label that stands for it",
         )
-    return LabelSpace("action", labels, background=labels.index(options.background) if stream else None)
+    return LabelSpace("action", labels, background=None if background is None else labels.index(background))
 
 
 def _listed(labels: tuple[str, ...] | Path) -> tuple[tuple[str, ...], str]:
-    """A list of labels and where it stands."""
+    """A list of labels, cleaned, and where it stands."""
     if not isinstance(labels, Path):
-        return labels, "`labels`"
-    try:
-        text = labels.read_text(encoding="utf-8-sig")
-        listed = json.loads(text) if labels.suffix.lower() == ".json" else text.splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the labels: {error}", where=str(labels), hint="give one label a line") from error
+        return tuple(text(label, "label", "`labels`") for label in labels), "`labels`"
+    hint = "give one label a line, or a JSON list of texts"
+    listed = (
+        read_json(labels, hint=hint) if labels.suffix.lower() == ".json" else read_text(labels, hint=hint).splitlines()
+    )
     if not isinstance(listed, list) or not all(isinstance(label, str) for label in listed):
         raise DataError("not a JSON list of texts", where=str(labels), hint='write ["wave", "clap"]')
-    return tuple(label.strip() for label in listed if label.strip()), str(labels)
+    found = (text(label, "label", str(labels)) for label in listed)
+    return tuple(label for label in found if label), str(labels)
 
 
 def _placed(rows: Sequence[Row], store: Features, unit: str, faults: LineFaults) -> tuple[range, ...]:
@@ -277,7 +285,7 @@ def _note_useless(
     trained = [row for row in rows if row.split == "train"]
     for ask in options.asked if trained else ():
         named = (goal.get(row.recording) for row in trained) if ask == "goal" else (row.label for row in trained)
-        kinds = {kind for kind in named if kind is not None} | ({options.background} if stream else set())
+        kinds = {kind for kind in named if kind is not None} | ({clean(options.background)} if stream else set())
         if len(kinds) < 2:
             faults.add(
                 f"the train split has {len(kinds)} {'goal' if ask == 'goal' else 'label'} only: nothing to tell apart",
