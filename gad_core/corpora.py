@@ -61,6 +61,7 @@ class ClipCorpus(Corpus):
 
     `segments` maps each split to its segments; those of one recording stand together, in temporal order. A clip of
     `goal` reaches from a recording's first segment to its last. Scores carry the ask in front when there are several.
+    Clips longer than `max_frames` are `thinned`, with `truncated` as the paper's code does.
     """
 
     protocol = "clips"
@@ -75,6 +76,7 @@ class ClipCorpus(Corpus):
         asks: Sequence[str] = ("current",),
         questions: Mapping[str, str] | None = None,
         max_frames: int | None = None,
+        truncated: bool = False,
         usage: Mapping[str, str] | None = None,
     ) -> None:
         self.spaces = action_spaces(actions, goals)
@@ -83,7 +85,7 @@ class ClipCorpus(Corpus):
         self.features = features
         self.headline = "top1" if len(asks) == 1 else f"{asks[0]}/top1"
         self.usage = usage or {}
-        self._max_frames = max_frames
+        self._max_frames, self._truncated = max_frames, truncated
         self._samples = {split: self._asked(found) for split, found in segments.items() if found}
         self.splits = tuple(self._samples)
         _refuse_unasked(self._samples, asks)
@@ -123,7 +125,7 @@ class ClipCorpus(Corpus):
             yield "goal", self._sample(f"goal/{recording}", recording, range(start, stop), "goal", {"goal": (goal,)})
 
     def _sample(self, uid: str, recording: str, frames: range, ask: str, relations: Relations) -> Sample:
-        clip = Clip(recording, thinned(frames, self._max_frames))
+        clip = Clip(recording, thinned(frames, self._max_frames, truncated=self._truncated))
         return Sample(uid, clip, ask, (Query(len(clip), relations),))
 
 

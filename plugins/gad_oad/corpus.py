@@ -52,9 +52,9 @@ class SeveralRelations(StreamRelations):
     def at(self, frame: int) -> Relations:
         """The relations at one frame."""
         found = super().at(frame)
-        if frame in self._several:
-            found["current"] = tuple(LabelRef(self._space, label) for label in self._several[frame])
-        return found
+        if frame not in self._several:
+            return found
+        return {**found, "current": tuple(LabelRef(self._space, label) for label in self._several[frame])}
 
 
 class OadCorpus(StreamCorpus):
