@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from gad_core.errors import DataError
 from gad_core.relations import ACTION_RELATIONS, Relations, StreamRelations, segment_relations
 from gad_core.values import Clip, LabelRef, LabelSpace, Predictions, Prompt, Query, Sample
 from gad_core.windows import Plan, Windows, thinned
+
+if TYPE_CHECKING:
+    from gad_core.metrics import ClipScore, StreamScore
 
 T = TypeVar("T")
 
@@ -94,16 +97,32 @@ class ClipCorpus(Corpus):
         return _of(self._samples, split)
 
     def score(self, predictions: Predictions) -> dict[str, float]:
-        from gad_core.metrics import clip_metrics
+        return {
+            f"{prefix}{metric}": value
+            for prefix, _, score in self._scored(predictions)
+            for metric, value in score.metrics().items()
+        }
 
-        scores: dict[str, float] = {}
+    def resampled(self, predictions: Predictions, times: np.ndarray) -> Mapping[str, np.ndarray]:
+        columns = {recording: column for column, recording in enumerate(dict.fromkeys(predictions.recordings))}
+        return {
+            f"{prefix}{metric}": values
+            for prefix, recordings, score in self._scored(predictions)
+            for metric, values in score.resampled(times[:, [columns[name] for name in recordings]]).items()
+        }
+
+    def _scored(self, predictions: Predictions) -> Iterator[tuple[str, list[str], ClipScore]]:
+        """What stands before the metrics of each ask, the recordings it asks about, and their scores."""
+        from gad_core.metrics import ClipScore
+
         for ask in self.prompts:
             rows, space = predictions.of(ask), self.spaces[ask]
-            prefix = f"{ask}/" if len(self.prompts) > 1 else ""
-            if len(rows):
-                found = clip_metrics(rows.truth, rows.scores[:, : len(space)], space)
-                scores |= {f"{prefix}{metric}": value for metric, value in found.items()}
-        return scores
+            score, recordings = ClipScore(space), []
+            for recording, found in rows.by_recording():
+                score.add(found.truth, found.scores[:, : len(space)])
+                recordings.append(recording)
+            if recordings:
+                yield f"{ask}/" if len(self.prompts) > 1 else "", recordings, score
 
     def _asked(self, segments: Sequence[Segment]) -> list[Sample]:
         samples: dict[str, list[Sample]] = {ask: [] for ask in self.prompts}
@@ -180,16 +199,22 @@ class StreamCorpus(Corpus):
         return WindowSamples(plans, self.windows, self._relations, weights, training=split == "train")
 
     def score(self, predictions: Predictions) -> dict[str, float]:
-        from gad_core.metrics import Track, stream_metrics
+        return self._scored(predictions).metrics()
+
+    def resampled(self, predictions: Predictions, times: np.ndarray) -> Mapping[str, np.ndarray]:
+        return self._scored(predictions).resampled(times)
+
+    def _scored(self, predictions: Predictions) -> StreamScore:
+        """The recordings of some predictions, counted."""
+        from gad_core.metrics import StreamScore, Track
 
         space = self.spaces["current"]
-        tracks = {
-            recording: Track(rows.truth, rows.predicted, rows.scores[:, : len(space)])
-            for recording, rows in predictions.by_recording()
-        }
-        return stream_metrics(
-            tracks, labels=space.labels, fps=self.features.fps, background=space.background, ignored=space.ignored
+        score = StreamScore(
+            labels=space.labels, fps=self.features.fps, background=space.background, ignored=space.ignored
         )
+        for recording, rows in predictions.by_recording():
+            score.add(recording, Track(rows.truth, rows.predicted, rows.scores[:, : len(space)]))
+        return score
 
 
 class WindowSamples(Sequence[Sample]):

@@ -275,23 +275,24 @@ class RunFolder:
         """Says that the run is finished."""
         write_json(self.path / RESULTS, results.model_dump(mode="json"))
 
-    def write_predictions(self, predictions: Predictions) -> None:
-        """Every answer with its scores."""
-        save_predictions(predictions, self.path / PREDICTIONS)
+    def write_predictions(self, predictions: Predictions, beside: Mapping[str, np.ndarray] | None = None) -> None:
+        """Every answer with its scores, and other arrays beside them."""
+        save_predictions(predictions, self.path / PREDICTIONS, beside)
 
 
 # --------------------------------------------------------------------------------------------------------- predictions
 
 
-def save_predictions(predictions: Predictions, path: Path) -> None:
-    """Writes predictions as compressed arrays; scores are float32, texts are fixed-width unicode (no pickle)."""
+def save_predictions(predictions: Predictions, path: Path, beside: Mapping[str, np.ndarray] | None = None) -> None:
+    """Writes predictions, and other arrays `beside` them, compressed; scores are float32, texts are fixed-width unicode
+    (no pickle)."""
     texts: dict[str, Any] = {
         key: np.array(getattr(predictions, key), dtype=np.str_) for key in ("uids", "recordings", "asks")
     }
     with writing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file, **texts, frames=predictions.frames, truth=predictions.truth,
-            scores=predictions.scores.astype(np.float32),
+            scores=predictions.scores.astype(np.float32), **(beside or {}),
         )  # fmt: skip
 
 

@@ -68,5 +68,5 @@ def score(file: Path, as_json: bool, variant: Variant, smooth: bool) -> None:
         return
     click.echo(f"{file.name}, {variant} formulae")
     for key, value in metrics.items():
-        shown = "-" if math.isnan(value) else f"{value:.2f}"
+        shown = "–" if math.isnan(value) else f"{value:.2f}"
         click.echo(f"{key:<{max(map(len, metrics))}}  {shown:>7} {UNITS.get(key, '%')}")

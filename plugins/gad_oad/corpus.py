@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from gad_core.values import LabelRef, LabelSpace, Predictions
 from gad_core.windows import Plan, Windows
 from gad_oad.layout import DataInfo, Targets, label_space, read_info, read_targets
 from gad_oad.plugin import OnlineActionDetection
+
+if TYPE_CHECKING:
+    from gad_core.metrics import StreamScore
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class OadCorpus(StreamCorpus):
         }
         self.prompts = {"current": replace(self.prompts["current"], close_background=False)}
 
-    def score(self, predictions: Predictions) -> dict[str, float]:
+    def _scored(self, predictions: Predictions) -> StreamScore:
         from gad_core.metrics import StreamScore, Track
 
         space = self.spaces["current"]
@@ -114,7 +118,7 @@ class OadCorpus(StreamCorpus):
                     None if active is None else active[rows.frames],
                 ),
             )
-        return score.metrics()
+        return score
 
 
 def make_corpus(options: OnlineActionDetection, features: Features) -> OadCorpus:
