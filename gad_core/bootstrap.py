@@ -64,8 +64,9 @@ def load_resampled(path: Path) -> Resampled:
     """What `Resampled.arrays` left in a file of predictions; raises `CheckpointError` where it cannot be read."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            names, drawn, scored = file["resampled_metrics"].tolist(), file["resampled"], file["scored"].tolist()
-            return Resampled(*map(int, scored), str(file["test_set"]), dict(zip(names, drawn, strict=True)))
+            names, drawn = file["resampled_metrics"].tolist(), file["resampled"]
+            answers, recordings = file["scored"].tolist()
+            return Resampled(answers, recordings, str(file["test_set"]), dict(zip(names, drawn, strict=True)))
     except KeyError:
         reason, hint = "the predictions were not drawn anew when they were made", "run the experiment with `--force`"
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -87,7 +88,7 @@ def resample(corpus: Corpus, predictions: Predictions) -> Resampled:
         for name, values in found.items()
         if name in score and np.isclose(values[0], score[name], rtol=1e-5, atol=1e-5)
     }
-    return Resampled(int(counted(corpus, predictions).sum()), recordings, test_set(predictions), metrics)
+    return Resampled(int(counted(corpus, predictions).sum()), recordings, hashed(predictions), metrics)
 
 
 def draws(recordings: int, count: int = DRAWS) -> np.ndarray:
@@ -127,7 +128,7 @@ def counted(corpus: Corpus, predictions: Predictions) -> np.ndarray:
     return known
 
 
-def test_set(predictions: Predictions) -> str:
+def hashed(predictions: Predictions) -> str:
     """A short hash of what was asked and what is true."""
     digest = hashlib.sha256("\n".join([*predictions.uids, *predictions.asks]).encode())
     for part in (predictions.frames, predictions.truth):

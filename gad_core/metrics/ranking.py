@@ -9,9 +9,9 @@ class Ranking:
     """The most labels that any answer tells apart, over blocks of scores.
 
     An answer ranks the labels above its lowest score, and the lowest too where one label alone has it; -inf is no
-    score. A decoded answer is the one label with a score, all others are -inf, or tied: it ranks one. Scores that follow
-    from the order or the size of further labels (top-k, mAP, cAP, ECE) would then be decided by the order of the classes,
-    and are undefined.
+    score. A decoded answer is the one label with a score, all others are -inf, or tied: it ranks one. Scores that
+    follow from the order or the size of further labels (top-k, mAP, cAP, ECE) would then be decided by the order of the
+    classes, and are undefined.
     """
 
     def __init__(self) -> None:
