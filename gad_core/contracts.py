@@ -209,7 +209,7 @@ class Corpus(ABC):
 
     def resampled(self, predictions: Predictions, times: np.ndarray) -> Mapping[str, np.ndarray]:
         """The metrics of draws of the test set's recordings, (B,) each; `times` (B, R) is how often a draw has each
-        recording, in the order in which `predictions` first name them. Comparisons tell by them which difference counts.
+        recording, in the order in which `predictions` first name them. Comparisons tell by them what differs.
 
         Unless overridden, every draw is scored by itself (`gad_core.bootstrap.rescored`), and nothing is given where
         answers follow one another in time. A metric may be left out: it is then never marked as the best.

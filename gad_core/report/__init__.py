@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from gad_core.bootstrap import STREAMS, Resampled, load_resampled
 from gad_core.contracts import Corpus
+from gad_core.errors import CheckpointError
 from gad_core.report.table import Comparison, save_comparison, synthetic, terminal
-from gad_core.results import Results
+from gad_core.results import PREDICTIONS, Results, RunFolder
 from gad_core.values import Predictions
-
-STREAMS = frozenset({"window", "dense", "stream"})
-"""The protocols whose answers follow one another in time."""
 
 
 def compare(results: Sequence[Results], root: Path, *, title: str, console: Console) -> None:
@@ -24,12 +24,23 @@ def compare(results: Sequence[Results], root: Path, *, title: str, console: Cons
     """
     from gad_core.report.bars import bars
 
-    comparison = Comparison.of(results)
+    comparison = Comparison.of(results, resampled=read_resampled(results, root))
     terminal(comparison, console)
     stem = comparison_stem(title)
     save_comparison(comparison, root, stem)
     bars(comparison, root / f"{stem}.png")
     console.print(f"written: {root / stem}.md, .csv, .tex, .png", highlight=False, markup=False, soft_wrap=True)
+
+
+def read_resampled(results: Sequence[Results], root: Path) -> dict[tuple[str, int], Resampled]:
+    """The scores of each run in other draws of its recordings, by experiment and seed; those that cannot be read are
+    absent, and the notes of the comparison say so."""
+    found = {}
+    for run in results:
+        with suppress(CheckpointError):
+            path = RunFolder(root, run.experiment, run.seed).path / PREDICTIONS
+            found[run.experiment, run.seed] = load_resampled(path)
+    return found
 
 
 def comparison_stem(title: str) -> str:
