@@ -49,13 +49,10 @@ class Resampled:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """As arrays to keep in a file beside the predictions."""
-        names = list(self.metrics)
-        drawn = np.array([self.metrics[name] for name in names]).reshape(len(names), -1)
-        counts = np.array([self.answers, self.recordings])
         return {
-            "resampled": drawn.astype(np.float32),
-            "resampled_metrics": np.array(names, dtype=np.str_),
-            "scored": counts,
+            "resampled": np.array(list(self.metrics.values()), dtype=np.float32),
+            "resampled_metrics": np.array(list(self.metrics), dtype=np.str_),
+            "scored": np.array([self.answers, self.recordings]),
             "test_set": np.array(self.test_set, dtype=np.str_),
         }
 

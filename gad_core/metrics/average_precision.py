@@ -11,7 +11,7 @@ from gad_core.metrics.calibration import log_total
 from gad_core.metrics.rates import Variant
 
 _CLASSES_AT_ONCE = 64
-LEVELS = 256
+LEVELS = 512
 """Scores a class is told apart by where recordings are drawn anew."""
 
 

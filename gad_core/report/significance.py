@@ -55,8 +55,9 @@ def ahead(lines: Sequence[Compared], metric: str) -> str | None:
     measured = [line for line in lines if metric in line.means]
     if len(measured) < 2 or obstacles(measured):
         return None
-    if any(metric not in run.metrics for line in measured for run in line.drawn):
-        return None
+    runs = [run.metrics.get(metric, ()) for line in measured for run in line.drawn]
+    if not all(map(len, runs)) or len(set(map(len, runs))) > 1:
+        return None  # not every run has it in every draw
     sign = -1 if metric.rpartition("/")[2] in LOWER_IS_BETTER else 1
     first = max(measured, key=lambda line: sign * line.means[metric])
     drawn = {line.experiment: drawn_means(line.seeds, [run.metrics[metric] for run in line.drawn]) for line in measured}
