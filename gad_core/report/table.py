@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,10 @@ class Line:
         first = runs[0]
         names = dict.fromkeys(name for run in runs for name in run.metrics)
         figures = {
-            name: Figure.of([value for run in runs if (value := run.metrics.get(name)) is not None]) for name in names
+            name: Figure.of(
+                [value for run in runs if (value := run.metrics.get(name)) is not None and not math.isnan(value)]
+            )
+            for name in names
         }
         drawn = [(resampled or {}).get((run.experiment, run.seed)) for run in runs]
         train = Figure.of([run.timing.train_samples_per_second for run in runs])
