@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,8 @@ STREAMS = frozenset({"window", "dense", "stream"})
 class Resampled:
     """The metrics of a run in every draw of its test set's recordings.
 
-    `answers` and `recordings` tell how much was scored, `test_set` is a hash of what was asked and what is true.
+    `answers` and `recordings` tell how much was scored, `asked` the answers to each relation; `test_set` is a hash of
+    what was asked and what is true.
     `metrics` are (B,) each; those that cannot be resampled are absent.
     """
 
@@ -46,13 +48,15 @@ class Resampled:
     recordings: int
     test_set: str
     metrics: Mapping[str, np.ndarray]
+    asked: Mapping[str, int] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """As arrays to keep in a file beside the predictions."""
         return {
             "resampled": np.array(list(self.metrics.values()), dtype=np.float32),
             "resampled_metrics": np.array(list(self.metrics), dtype=np.str_),
-            "scored": np.array([self.answers, self.recordings]),
+            "scored": np.array([self.answers, self.recordings, *self.asked.values()]),
+            "scored_asks": np.array(list(self.asked), dtype=np.str_),
             "test_set": np.array(self.test_set, dtype=np.str_),
         }
 
@@ -62,8 +66,9 @@ def load_resampled(path: Path) -> Resampled:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             names, drawn = file["resampled_metrics"].tolist(), file["resampled"]
-            answers, recordings = file["scored"].tolist()
-            return Resampled(answers, recordings, str(file["test_set"]), dict(zip(names, drawn, strict=True)))
+            answers, recordings, *counts = file["scored"].tolist()
+            asked = dict(zip(file["scored_asks"].tolist(), counts, strict=True))
+            return Resampled(answers, recordings, str(file["test_set"]), dict(zip(names, drawn, strict=True)), asked)
     except KeyError:
         reason, hint = "the predictions were not drawn anew when they were made", "run the experiment with `--force`"
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -71,21 +76,21 @@ def load_resampled(path: Path) -> Resampled:
     raise CheckpointError(reason, where=str(path), hint=hint)
 
 
-def resample(corpus: Corpus, predictions: Predictions) -> Resampled:
-    """Draws the recordings of some predictions anew.
+def resample(corpus: Corpus, predictions: Predictions, score: Mapping[str, float | None]) -> Resampled:
+    """Draws the recordings of some predictions anew; `score` is what `Corpus.score` says of them.
 
-    The recordings as they are come first; a metric whose value there is not the one `Corpus.score` gives is left out,
-    since what was drawn is then something else.
+    The recordings as they are come first; a metric whose value there is not the one of `score` is left out, since what
+    was drawn is then something else.
     """
     recordings = len(dict.fromkeys(predictions.recordings))
     times = np.concatenate([np.ones((1, recordings), np.int64), draws(recordings)])
-    found, score = corpus.resampled(predictions, times), corpus.score(predictions)
     metrics = {
         name: values[1:]
-        for name, values in found.items()
-        if name in score and np.isclose(values[0], score[name], rtol=1e-5, atol=1e-5)
+        for name, values in corpus.resampled(predictions, times).items()
+        if (value := score.get(name)) is not None and np.isclose(values[0], value, rtol=1e-5, atol=1e-5)
     }
-    return Resampled(int(counted(corpus, predictions).sum()), recordings, hashed(predictions), metrics)
+    asks = Counter(ask for ask, known in zip(predictions.asks, counted(corpus, predictions), strict=True) if known)
+    return Resampled(asks.total(), recordings, hashed(predictions), metrics, dict(asks))
 
 
 def draws(recordings: int, count: int = DRAWS) -> np.ndarray:

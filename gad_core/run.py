@@ -252,10 +252,10 @@ class RunInProgress:
             device=device_name(),
         )
 
-    def _resampled(self, test: Evaluation) -> dict[str, np.ndarray]:
+    def _resampled(self, test: Evaluation, score: Mapping[str, float | None]) -> dict[str, np.ndarray]:
         """The scores of other draws of the recordings, for comparisons; a dataset that fails at them loses no run."""
         try:
-            return resample(self.corpus, test.predictions).arrays()
+            return resample(self.corpus, test.predictions, score).arrays()
         except Exception as error:
             self.reporter.note(
                 f"  no difference to this run can be told: drawing its recordings anew failed: {error!r}"
@@ -264,7 +264,7 @@ class RunInProgress:
 
     def write(self, results: Results, test: Evaluation) -> None:
         """Predictions and pictures first; `results.json` last, since its presence says that the run is finished."""
-        self.folder.write_predictions(test.predictions, self._resampled(test))
+        self.folder.write_predictions(test.predictions, self._resampled(test, results.metrics))
         pictures(test.predictions, self.corpus, self.log.lines(), self.folder.path)
         self.folder.write_results(results)
         remove_resume_points(self.folder.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -149,16 +150,17 @@ def test_clips_with_several_asks_are_drawn_by_recording() -> None:
 @pytest.mark.parametrize("corpus", [clips(), stream()], ids=["clips", "stream"])
 def test_what_a_run_keeps_is_read_back(corpus: Corpus, tmp_path: Path) -> None:
     found = answers(corpus)
-    kept = resample(corpus, found)
+    kept = resample(corpus, found, corpus.score(found))
     score = {name: value for name, value in corpus.score(found).items() if not math.isnan(value)}
     assert kept.metrics.keys() == score.keys()
     assert {len(values) for values in kept.metrics.values()} == {DRAWS}
     save_predictions(found, tmp_path / "p.npz", kept.arrays())
     read = load_resampled(tmp_path / "p.npz")
     assert (read.answers, read.recordings, read.test_set) == (len(found), kept.recordings, hashed(found))
+    assert read.asked == kept.asked == dict(Counter(found.asks))
     for name, values in kept.metrics.items():
         np.testing.assert_allclose(read.metrics[name], values, rtol=1e-6)
-    again = resample(corpus, found)
+    again = resample(corpus, found, corpus.score(found))
     assert all(np.array_equal(again.metrics[name], values, equal_nan=True) for name, values in kept.metrics.items())
 
 
@@ -171,7 +173,7 @@ def test_what_scores_otherwise_is_left_out() -> None:
 
     corpus = stream()
     corpus.__class__ = Own
-    kept = resample(corpus, answers(corpus)).metrics
+    kept = resample(corpus, answers(corpus), corpus.score(answers(corpus))).metrics
     assert "map" not in kept and "own" not in kept and "frame_accuracy" in kept
 
 
@@ -182,10 +184,10 @@ def test_a_guest_that_only_scores_is_drawn_by_its_score() -> None:
     )  # fmt: skip
     guest.resampled = lambda rows, times: rescored(cast(Corpus, guest), rows, times)
     found = answers(clips())
-    kept = resample(cast(Corpus, guest), found).metrics["share"]
+    kept = resample(cast(Corpus, guest), found, guest.score(found)).metrics["share"]
     assert kept.mean() == pytest.approx(guest.score(found)["share"], abs=0.5)
     guest.protocol = "dense"  # recordings that stand twice beside one another would be one
-    assert resample(cast(Corpus, guest), found).metrics == {}
+    assert resample(cast(Corpus, guest), found, guest.score(found)).metrics == {}
 
 
 def test_large_test_sets_of_guests_are_drawn_less_often(monkeypatch: pytest.MonkeyPatch) -> None:

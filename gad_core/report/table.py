@@ -197,7 +197,9 @@ class Comparison:
         counts: dict[str, list[str]] = {}
         for line in self.lines:
             if line.drawn:
-                text = f"{line.drawn[0].answers} answers of {line.drawn[0].recordings} recordings"
+                run = line.drawn[0]
+                asked = ", ".join(f"{count} {ask}" for ask, count in run.asked.items()) if len(run.asked) > 1 else ""
+                text = f"{run.answers} answers{asked and f' ({asked})'} of {run.recordings} recordings"
                 counts.setdefault(text, []).append(line.experiment)
         return self._by_experiment("Scored", counts)
 
