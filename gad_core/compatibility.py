@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from gad_core.contracts import AuxiliaryTask, Head
 from gad_core.experiment import Experiment
-from gad_core.values import BRANCH_SLOTS, Slot, Stage
+from gad_core.values import BRANCH_SLOTS, LabelRef, Query, Slot, Stage
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,19 @@ def _of_classified(head: Head, task: AuxiliaryTask) -> Iterator[Problem]:
             "one relation can be classified",
             "give it `form: written`",
         )
+
+
+def repeats_the_answer(task: AuxiliaryTask, asks: Collection[str]) -> bool:
+    """Whether all that a task writes is the answer itself, which is not written again: then it has no effect.
+
+    A task reads the relations it needs and no others (its contract). Where the one it needs is the one that is asked,
+    and of several labels it writes the first alone, which is the answer, it has nothing to add.
+    """
+    if task.form != "written" or len(asks) != 1 or set(asks) != task.needs():
+        return False
+    (asked,) = asks
+    several = tuple(LabelRef(asked, index) for index in range(3))
+    return set(task.refs(Query(1, {asked: several}))) <= {several[0]}
 
 
 def _of_dataset(experiment: Experiment) -> Iterator[Problem]:

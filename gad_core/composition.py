@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from gad_core.action_model import ActionModel, Connector
-from gad_core.compatibility import compatibility
+from gad_core.compatibility import compatibility, repeats_the_answer
 from gad_core.contracts import Backbone, LabelTokenizer, TextTokenizer
 from gad_core.errors import CodebookError, DataError, RegistryError
 from gad_core.experiment import Experiment
@@ -74,7 +74,9 @@ def make_assembler(
                 f"label space '{spaces[asked].name}' has one label, {spaces[asked].labels[0]!r}: nothing to tell apart",
                 hint="check the annotations: at least two labels are needed",
             )
-    written = tuple(task for task in experiment.auxiliary if task.form == "written")
+    written = tuple(
+        task for task in experiment.auxiliary if task.form == "written" and not repeats_the_answer(task, prompts)
+    )
     classified = tuple(task for task in experiment.auxiliary if task.form == "classified")
     writing = None
     if experiment.head.speaks:

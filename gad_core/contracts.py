@@ -218,7 +218,18 @@ class Corpus(ABC):
 
     @abstractmethod
     def score(self, predictions: Predictions) -> dict[str, float]:
-        """The metrics, by name; percent where the field uses percent."""
+        """The metrics, by name; percent where the field uses percent, NaN where a metric is undefined."""
+
+    def resampled(self, predictions: Predictions, times: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The metrics of draws of the test set's recordings, (B,) each; `times` (B, R) is how often a draw has each
+        recording, in the order in which `predictions` first name them. Comparisons tell by them what differs.
+
+        Unless overridden, every draw is scored by itself (`gad_core.bootstrap.rescored`), and nothing is given where
+        answers follow one another in time. A metric may be left out: it is then never marked as the best.
+        """
+        from gad_core.bootstrap import rescored
+
+        return rescored(self, predictions, times)
 
 
 class Dataset(Component):

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from gad_core.errors import DataError
 from gad_core.relations import ACTION_RELATIONS, Relations, StreamRelations, segment_relations
 from gad_core.values import Clip, LabelRef, LabelSpace, Predictions, Prompt, Query, Sample
 from gad_core.windows import Plan, Windows, thinned
+
+if TYPE_CHECKING:
+    from gad_core.metrics import ClipScore, StreamScore
 
 T = TypeVar("T")
 
@@ -61,6 +64,7 @@ class ClipCorpus(Corpus):
 
     `segments` maps each split to its segments; those of one recording stand together, in temporal order. A clip of
     `goal` reaches from a recording's first segment to its last. Scores carry the ask in front when there are several.
+    Clips longer than `max_frames` are `thinned`, with `truncated` as the paper's code does.
     """
 
     protocol = "clips"
@@ -75,6 +79,7 @@ class ClipCorpus(Corpus):
         asks: Sequence[str] = ("current",),
         questions: Mapping[str, str] | None = None,
         max_frames: int | None = None,
+        truncated: bool = False,
         usage: Mapping[str, str] | None = None,
     ) -> None:
         self.spaces = action_spaces(actions, goals)
@@ -83,7 +88,7 @@ class ClipCorpus(Corpus):
         self.features = features
         self.headline = "top1" if len(asks) == 1 else f"{asks[0]}/top1"
         self.usage = usage or {}
-        self._max_frames = max_frames
+        self._max_frames, self._truncated = max_frames, truncated
         self._samples = {split: self._asked(found) for split, found in segments.items() if found}
         self.splits = tuple(self._samples)
         _refuse_unasked(self._samples, asks)
@@ -92,16 +97,32 @@ class ClipCorpus(Corpus):
         return _of(self._samples, split)
 
     def score(self, predictions: Predictions) -> dict[str, float]:
-        from gad_core.metrics import clip_metrics
+        return {
+            f"{prefix}{metric}": value
+            for prefix, _, score in self._scored(predictions)
+            for metric, value in score.metrics().items()
+        }
 
-        scores: dict[str, float] = {}
+    def resampled(self, predictions: Predictions, times: np.ndarray) -> Mapping[str, np.ndarray]:
+        columns = {recording: column for column, recording in enumerate(dict.fromkeys(predictions.recordings))}
+        return {
+            f"{prefix}{metric}": values
+            for prefix, recordings, score in self._scored(predictions)
+            for metric, values in score.resampled(times[:, [columns[name] for name in recordings]]).items()
+        }
+
+    def _scored(self, predictions: Predictions) -> Iterator[tuple[str, list[str], ClipScore]]:
+        """What stands before the metrics of each ask, the recordings it asks about, and their scores."""
+        from gad_core.metrics import ClipScore
+
         for ask in self.prompts:
             rows, space = predictions.of(ask), self.spaces[ask]
-            prefix = f"{ask}/" if len(self.prompts) > 1 else ""
-            if len(rows):
-                found = clip_metrics(rows.truth, rows.scores[:, : len(space)], space)
-                scores |= {f"{prefix}{metric}": value for metric, value in found.items()}
-        return scores
+            score, recordings = ClipScore(space), []
+            for recording, found in rows.by_recording():
+                score.add(found.truth, found.scores[:, : len(space)])
+                recordings.append(recording)
+            if recordings:
+                yield f"{ask}/" if len(self.prompts) > 1 else "", recordings, score
 
     def _asked(self, segments: Sequence[Segment]) -> list[Sample]:
         samples: dict[str, list[Sample]] = {ask: [] for ask in self.prompts}
@@ -123,7 +144,7 @@ class ClipCorpus(Corpus):
             yield "goal", self._sample(f"goal/{recording}", recording, range(start, stop), "goal", {"goal": (goal,)})
 
     def _sample(self, uid: str, recording: str, frames: range, ask: str, relations: Relations) -> Sample:
-        clip = Clip(recording, thinned(frames, self._max_frames))
+        clip = Clip(recording, thinned(frames, self._max_frames, truncated=self._truncated))
         return Sample(uid, clip, ask, (Query(len(clip), relations),))
 
 
@@ -182,16 +203,22 @@ class StreamCorpus(Corpus):
         return WindowSamples(plans, self.windows, self._relations, weights, training=split == "train")
 
     def score(self, predictions: Predictions) -> dict[str, float]:
-        from gad_core.metrics import Track, stream_metrics
+        return self._scored(predictions).metrics()
+
+    def resampled(self, predictions: Predictions, times: np.ndarray) -> Mapping[str, np.ndarray]:
+        return self._scored(predictions).resampled(times)
+
+    def _scored(self, predictions: Predictions) -> StreamScore:
+        """The recordings of some predictions, counted."""
+        from gad_core.metrics import StreamScore, Track
 
         space = self.spaces["current"]
-        tracks = {
-            recording: Track(rows.truth, rows.predicted, rows.scores[:, : len(space)])
-            for recording, rows in predictions.by_recording()
-        }
-        return stream_metrics(
-            tracks, labels=space.labels, fps=self.features.fps, background=space.background, ignored=space.ignored
+        score = StreamScore(
+            labels=space.labels, fps=self.features.fps, background=space.background, ignored=space.ignored
         )
+        for recording, rows in predictions.by_recording():
+            score.add(recording, Track(rows.truth, rows.predicted, rows.scores[:, : len(space)]))
+        return score
 
 
 class WindowSamples(Sequence[Sample]):

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from rapidfuzz.distance import Levenshtein
@@ -31,8 +33,9 @@ FOLLOWED_AT_ONCE = 64
 def label_scores(lm: LanguageModel, states: Tensor, decoding: Decoding) -> Tensor:
     """Scores (Q, C) of the labels each query may answer, -inf beyond its own label space.
 
-    `free`: minus the edit distance to the decoded answer. `trie`: the log-probability of the decoded label among the
-    codes, -inf elsewhere. `score-all`: log-likelihoods. `states` (B, L, H) were made with `lm.cache`.
+    `free`: minus the edit distance from the decoded answer to the label nearest to it, -inf elsewhere. `trie`: the
+    log-probability of the decoded label among the codes, -inf elsewhere. `score-all`: log-likelihoods. `states`
+    (B, L, H) were made with `lm.cache`.
     """
     read = {"free": _free, "trie": _constrained, "score-all": _every_label}[decoding]
     spaces = sorted(set(lm.batch.spaces))
@@ -76,24 +79,42 @@ def write_greedily(lm: LanguageModel, writer: Writer, space: LabelSpace, ending:
 def _free(lm: LanguageModel, writer: Writer, space: LabelSpace, ending: Ending) -> Tensor:
     longest = max(len(code) for code in lm.codebook.codes[space.name])
     answers = [tuple(answer) for answer in write_greedily(lm, writer, space, ending, longest + 1)]
-    distances = {answer: nearest(lm, answer, space) for answer in set(answers)}
-    return torch.stack([distances[answer] for answer in answers])
+    found = {answer: nearest(lm, answer, space) for answer in set(answers)}
+    scores = torch.full((len(answers), len(space)), -torch.inf)
+    for query, answer in enumerate(answers):
+        label, distance = found[answer]
+        scores[query, label] = -distance
+    return scores
 
 
-def nearest(lm: LanguageModel, ids: tuple[int, ...], space: LabelSpace) -> Tensor:
-    """Minus the Levenshtein distance from a decoded answer to every label, (C,).
+def nearest(lm: LanguageModel, ids: tuple[int, ...], space: LabelSpace) -> tuple[int, int]:
+    """The label a decoded answer is nearest to, and its Levenshtein distance; of equally near ones the first in the
+    alphabet.
 
-    Readable codes compare texts (lower-cased, without full stops and spaces at the ends), others token ids. Equal
-    distances are ordered alphabetically, by less than one edit.
+    Readable codes compare texts with the labels' written forms, both as `compared` gives them; others token ids.
     """
+    forms = written_forms(space)
     if lm.codebook.readable:
-        answer = lm.text(list(ids)).strip().rstrip(". ").lower()
-        distances = [Levenshtein.distance(answer, label.lower()) for label in space.labels]
+        answer = compared(lm.text(list(ids)), keep_lead=lm.prompt(space.name).keep_lead)
+        distances = [Levenshtein.distance(answer, form) for form in forms]
     else:
         distances = [Levenshtein.distance(ids, code) for code in lm.codebook.codes[space.name]]
-    rank = torch.empty(len(space))
-    rank[sorted(range(len(space)), key=space.labels.__getitem__)] = torch.arange(len(space)) / (2.0 * len(space))
-    return -(torch.tensor(distances, dtype=torch.float32) + rank)
+    label = min(range(len(space)), key=lambda index: (distances[index], forms[index]))
+    return label, distances[label]
+
+
+@lru_cache(maxsize=8)
+def written_forms(space: LabelSpace) -> tuple[str, ...]:
+    """How free decoding compares each label."""
+    return tuple(compared(form) for form in space.written)
+
+
+def compared(text: str, *, keep_lead: bool = False) -> str:
+    """A text as free decoding compares it: lower-cased, without spaces around it or full stops behind it.
+
+    `keep_lead` leaves the blank that stands before a written answer, as the authors' COIN code does (REFERENCE).
+    """
+    return (text if keep_lead else text.strip()).rstrip(". ").lower()
 
 
 # ------------------------------------------------------------------------------------------------------------- trie

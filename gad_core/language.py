@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from gad_core.batch import Batch
 from gad_core.sequence import Ending
 from gad_core.trie import Trie
-from gad_core.values import Codebook, LabelSpace
+from gad_core.values import Codebook, LabelSpace, Prompt
 
 if TYPE_CHECKING:
     from gad_core.action_model import ActionModel
@@ -50,9 +50,16 @@ class LanguageModel:
 
     def ending(self, space: str) -> Ending:
         """How written answers of a label space end."""
+        return self.model.assembler.ending(self._asked(space))
+
+    def prompt(self, space: str) -> Prompt:
+        """The texts around the questions that a label space answers."""
+        return self.model.assembler.prompts[self._asked(space)]
+
+    def _asked(self, space: str) -> str:
+        """The first relation that a label space answers."""
         assembler = self.model.assembler
-        asked = next(relation for relation in assembler.prompts if assembler.spaces[relation].name == space)
-        return assembler.ending(asked)
+        return next(relation for relation in assembler.prompts if assembler.spaces[relation].name == space)
 
     def text(self, ids: list[int]) -> str:
         """The text of token ids."""

@@ -70,7 +70,7 @@ class StreamRelations:
         self._found: dict[tuple[int, int], Relations] = {}
 
     def at(self, frame: int) -> Relations:
-        """The relations at one frame; frames that share their runs share the answer."""
+        """The relations at one frame, the caller's own: what is done to them changes no other frame's."""
         run, oldest = int(self._run[frame]), int(self._run[max(0, frame + 1 - self._short)])
         if (run, oldest) not in self._found:
             found = {
@@ -80,7 +80,7 @@ class StreamRelations:
                 "past": self._past(run, oldest),
             }
             self._found[run, oldest] = _referred(found, self._space, self._goal)
-        return self._found[run, oldest]
+        return dict(self._found[run, oldest])
 
     def _past(self, run: int, oldest: int) -> list[int]:
         others = self._labels[oldest:run]

@@ -214,16 +214,15 @@ class Log:
 # --------------------------------------------------------------------------------------------------------- predictions
 
 
-def save_predictions(predictions: Predictions, path: Path) -> None:
-    """Writes predictions as compressed arrays; scores are float32, texts are fixed-width unicode (no pickle)."""
+def save_predictions(predictions: Predictions, path: Path, beside: Mapping[str, np.ndarray] | None = None) -> None:
+    """Writes predictions, and other arrays `beside` them, compressed; scores are float32, texts are fixed-width unicode
+    (no pickle)."""
     texts: dict[str, Any] = {
         key: np.array(getattr(predictions, key), dtype=np.str_) for key in ("uids", "recordings", "asks")
     }
+    arrays = texts | {key: getattr(predictions, key) for key in ("frames", "truth")} | dict(beside or {})
     with writing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file, **texts, frames=predictions.frames, truth=predictions.truth,
-            scores=predictions.scores.astype(np.float32),
-        )  # fmt: skip
+        np.savez_compressed(file, **arrays, scores=predictions.scores.astype(np.float32))
 
 
 def load_predictions(path: Path) -> Predictions:

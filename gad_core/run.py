@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from gad_core.action_model import ActionModel
+from gad_core.bootstrap import resample
 from gad_core.checkpoint import labels_record, load_weights, save_checkpoint
 from gad_core.composition import compose
 from gad_core.contracts import Corpus
@@ -243,8 +246,23 @@ class RunInProgress:
             raise TrainingError(
                 f"the dataset has no metric {self.metric!r}", hint=f"`select` one of {', '.join(sorted(metrics))}"
             )
-        self.reporter.note(f"  epoch {epoch}: {self.validation} {self.metric} {metrics[self.metric]:.2f}")
-        return metrics[self.metric]
+        value = metrics[self.metric]
+        if math.isnan(value):
+            self._refuse_to_select(metrics)
+        self.reporter.note(
+            f"  epoch {epoch}: {self.validation} {self.metric} {'–' if math.isnan(value) else f'{value:.2f}'}"
+        )
+        return None if math.isnan(value) else value
+
+    def _refuse_to_select(self, metrics: Mapping[str, float]) -> None:
+        """Raises `TrainingError` where a checkpoint is to be chosen by a metric that these answers leave undefined."""
+        options = self.options
+        if options.select or options.keep == "best" or options.patience is not None:
+            defined = ", ".join(sorted(name for name, value in metrics.items() if not math.isnan(value)))
+            raise TrainingError(
+                f"{self.metric!r} is undefined on {self.validation}: no checkpoint can be chosen by it",
+                hint=f"`select` one of {defined}; answers that rank one label have no top-k, mAP, cAP and ECE",
+            )
 
     def improved(self, place: Place) -> None:
         self._save("best")
@@ -314,9 +332,19 @@ class RunInProgress:
             device=device_name(),
         )
 
+    def _resampled(self, test: Evaluation, score: Mapping[str, float | None]) -> dict[str, np.ndarray]:
+        """The scores of other draws of the recordings, for comparisons; a dataset that fails at them loses no run."""
+        try:
+            return resample(self.corpus, test.predictions, score).arrays()
+        except Exception as error:
+            self.reporter.note(
+                f"  no difference to this run can be told: drawing its recordings anew failed: {error!r}"
+            )
+            return {}
+
     def write(self, results: Results, test: Evaluation) -> None:
         """Predictions, then the results, whose presence says that the run is finished, then the pictures."""
-        self.folder.write_predictions(test.predictions)
+        self.folder.write_predictions(test.predictions, self._resampled(test, results.metrics))
         names = tuple(pictures(test.predictions, self.corpus, self.log.lines()))
         hashes = {name: sha256_of(self.folder.path / name) for name in self.folder.kept_files()}
         results = results.model_copy(update={"files": hashes, "pictures": names})

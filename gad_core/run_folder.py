@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
@@ -64,9 +65,9 @@ class RunFolder:
         write_text(self.path / REGISTRY, registry)
         write_json(self.path / STATE, identity.model_dump(mode="json"))
 
-    def write_predictions(self, predictions: Predictions) -> None:
-        """Every answer with its scores."""
-        save_predictions(predictions, self.path / PREDICTIONS)
+    def write_predictions(self, predictions: Predictions, beside: Mapping[str, np.ndarray] | None = None) -> None:
+        """Every answer with its scores, and other arrays beside them."""
+        save_predictions(predictions, self.path / PREDICTIONS, beside)
 
     def write_results(self, results: Results) -> None:
         """Says that the run is finished."""

@@ -133,6 +133,8 @@ class Prompt:
     before an answer, on a line of its own: its leading newline is dropped where the text before it already ended one.
     `lead` stands before every label that is written, `joiner` between two of them.
     `supervise_frames` also trains the model to write `separator` and `after` behind each frame (COIN, as the authors).
+    `keep_lead`: free decoding leaves the leading blank of what was written when it looks for the nearest label (COIN,
+    as the authors).
     `close_background`: whether an EOS follows a background answer with nothing behind it (not in the authors' OAD
     code, where `background` is one token that needs no end).
     """
@@ -145,6 +147,7 @@ class Prompt:
     joiner: str = ","
     supervise_frames: bool = False
     close_background: bool = True
+    keep_lead: bool = False
 
     def cue_after(self, text: str) -> str:
         """The cue as it is written behind `text`."""

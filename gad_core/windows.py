@@ -50,11 +50,15 @@ def phase(length: int, stride: int, *, seed: int, epoch: int, recording: str) ->
     return int(draw.integers(min(stride, max(length, 1))))
 
 
-def thinned(frames: range, most: int | None) -> range | np.ndarray:
-    """At most `most` of the frames, evenly spread, the first and the last among them."""
+def thinned(frames: range, most: int | None, *, truncated: bool = False) -> range | np.ndarray:
+    """At most `most` of the frames, evenly spread, the first and the last among them.
+
+    A place between two frames is the nearer one's, or with `truncated`, as in the paper's COIN code, the earlier one's.
+    """
     if most is None or len(frames) <= most:
         return frames
-    return frames.start + np.linspace(0, len(frames) - 1, most).round().astype(np.int64)
+    places = np.linspace(0, len(frames) - 1, most)
+    return frames.start + (places if truncated else places.round()).astype(np.int64)
 
 
 @dataclass(frozen=True)

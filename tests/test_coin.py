@@ -201,3 +201,13 @@ def test_the_real_file_has_the_known_counts(shared: Path, tmp_path: Path) -> Non
     assert len({video.task for video in found.videos}) == 180
     assert len(found.ids) == 778
     assert len({step.label for video in found.videos for step in video.steps}) == 749
+
+
+def test_the_reference_truncates_and_keeps_the_leading_blank(tmp_path: Path) -> None:
+    ours, theirs = (corpus(tmp_path, max_frames=4, variant=variant) for variant in ("corrected", "reference"))
+    # the whole of a video shows frames 3 to 19: thirds of 16 stand between two frames
+    assert [list(one.samples("train")[10].clip.frames) for one in (ours, theirs)] == [[3, 8, 14, 19], [3, 8, 13, 19]]
+    assert {prompt.keep_lead for prompt in ours.prompts.values()} == {False}
+    assert {prompt.keep_lead for prompt in theirs.prompts.values()} == {True}
+    short = [corpus(tmp_path, variant=variant).samples("test")[0].clip.frames for variant in ("corrected", "reference")]
+    assert short[0] == short[1] == range(3, 6)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from gad_core.compatibility import Problem, compatibility
+from gad_core.compatibility import Problem, compatibility, repeats_the_answer
 from gad_core.contracts import AuxiliaryTask, Corpus, Dataset, Head, InputPath
 from gad_core.errors import DataError
 from gad_core.experiment import Experiment
@@ -119,6 +119,45 @@ def test_a_problem_names_its_slot(wrong: Experiment, slot: str, message: str, in
     assert (problem.slot, problem.inert) == (slot, inert)
     assert message in problem.message and problem.hint
     assert (compatibility(normalised(wrong)) == ()) is inert, "what is inert can be taken away, nothing else can"
+
+
+class Guest(AuxiliaryTask):
+    """Writes the first `count` labels of a relation, from the `skip`-th on."""
+
+    name: ClassVar[str] = "guest"
+    relation: str = "current"
+    count: int = 1
+    skip: int = 0
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({self.relation})
+
+    def refs(self, query: Query) -> tuple[LabelRef, ...]:
+        return query.relations.get(self.relation, ())[self.skip : self.skip + self.count]
+
+
+@pytest.mark.parametrize(
+    ("guest", "asks", "repeats"),
+    [
+        (Guest(), {"current"}, True),
+        (Guest(count=0), {"current"}, True),
+        (Guest(relation="goal"), {"goal"}, True),
+        (Guest(), {"goal"}, False),
+        (Guest(), {"current", "goal"}, False),
+        (Guest(count=2), {"current"}, False),  # a frame of several actions has more to write
+        (Guest(skip=1), {"current"}, False),
+        (Guest(form="classified"), {"current"}, False),  # a class layer of its own
+        (Both(), {"current"}, False),
+    ],
+)
+def test_a_task_repeats_the_answer_by_what_it_does(guest: AuxiliaryTask, asks: set[str], repeats: bool) -> None:
+    assert repeats_the_answer(guest, asks) is repeats
+
+
+def test_what_is_wrong_is_told_and_not_taken_away() -> None:
+    twice = experiment(head=GAD, labels=TEXT, auxiliary=(task("label"), task("label")))
+    assert normalised(twice) == twice and compatibility(twice)
+    assert normalised(experiment(head=GAD, labels=TEXT, auxiliary=(task("label"),))).auxiliary == ()
 
 
 def test_a_dataset_that_cannot_be_read_is_a_problem() -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 import torch
 from gad_heads.plugin import Generative
 from gad_labels.plugin import Desynchronised, RandomConsistent, Text, UniqueToken
+from hypothesis import given
+from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
 from test_sequence import ACTIONS, COIN, FEATURES, PLAIN, make_model, sample
 
 from gad_core.action_model import ActionModel
+from gad_core.decoding import nearest
 from gad_core.language import LanguageModel
 from gad_core.trie import Trie
-from gad_core.values import Stage
+from gad_core.values import LabelSpace, Prompt, Stage
 
 TOKENIZERS = [Text(), RandomConsistent(), Desynchronised(), UniqueToken()]
 
@@ -106,17 +113,85 @@ def _next(model: ActionModel, asked, prefix: tuple[int, ...]) -> torch.Tensor:
 def test_free_decoding_names_the_nearest_label() -> None:
     model = make_model(Generative(decoding="free"), Text())
     lm = LanguageModel(model, model.assembler([sample()], FEATURES, Stage.PREDICT))
-    from gad_core.decoding import nearest
-
     answer = tuple(model.assembler.text.encode(" Wash tomatos."))
-    distances = nearest(lm, answer, ACTIONS)
-    assert ACTIONS.labels[int(distances.argmax())] == "wash tomato"
-    assert -1.5 < float(distances.max()) <= -1
-    tie = nearest(lm, tuple(model.assembler.text.encode(" zzzzzzzzzzzzzzzzzzzzzz")), ACTIONS)
-    best = max(round(float(value)) for value in tie)
-    assert ACTIONS.labels[int(tie.argmax())] == sorted(
-        label for label, value in zip(ACTIONS.labels, tie, strict=True) if round(float(value)) == best
-    )[0]  # fmt: skip
+    assert nearest(lm, answer, ACTIONS) == (ACTIONS.labels.index("wash tomato"), 1)
+    far = "zzzzzzzzzzzzzzzzzzzzzz"
+    label, distance = nearest(lm, tuple(model.assembler.text.encode(far)), ACTIONS)
+    distances = {name: Levenshtein.distance(far, name) for name in ACTIONS.labels}
+    assert distance == min(distances.values())
+    assert ACTIONS.labels[label] == min(name for name, one in distances.items() if one == distance)
+
+
+SPACE = LabelSpace(
+    "action",
+    ("BackGround", "CleanAndJerk", "CliffDiving", "Diving"),
+    ("background", "clean and jerk", "Cliff diving.", "diving"),
+    background=0,
+)
+
+
+def read_back(written: str, space: LabelSpace, *, keep_lead: bool = False) -> str:
+    """The label that free decoding takes for what was written."""
+    lm = SimpleNamespace(
+        codebook=SimpleNamespace(readable=True),
+        text=lambda ids: written,
+        prompt=lambda name: Prompt("", keep_lead=keep_lead),
+    )
+    return space.labels[nearest(cast(LanguageModel, lm), (), space)[0]]
+
+
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [
+        (" clean and jerk", "CleanAndJerk"),
+        (" Clean and jerk. ", "CleanAndJerk"),
+        (" clean and", "CleanAndJerk"),  # the name "CleanAndJerk" is 6 edits away, "diving" too
+        (" cliff", "Diving"),  # 6 edits to "diving", 7 to "cliff diving"
+        (" cliff d", "CliffDiving"),
+        ("", "Diving"),
+    ],
+)
+def test_free_decoding_compares_written_forms(written: str, label: str) -> None:
+    assert read_back(written, SPACE) == label
+
+
+@pytest.mark.parametrize("names", [("BackGround", "add egg"), ("Background", "aDD egg"), ("ZZ", "AA")])
+def test_equally_near_labels_are_ordered_by_their_written_forms(names: tuple[str, str]) -> None:
+    """A capital in a name moves nothing to the front: "bcd" and "abc" are both one edit from "bc"."""
+    for order in ((0, 1), (1, 0)):
+        forms = ("bcd", "abc")
+        space = LabelSpace("action", tuple(names[n] for n in order), tuple(forms[n] for n in order))
+        assert read_back("bc", space) == names[1]
+
+
+@given(
+    written=st.text("ab .", max_size=6),
+    forms=st.lists(st.text("ab ", min_size=1, max_size=5), min_size=2, max_size=5, unique_by=lambda form: form.strip()),
+    keep_lead=st.booleans(),
+)
+def test_free_decoding_is_the_authors_rule(written: str, forms: list[str], keep_lead: bool) -> None:
+    """REFERENCE, "Decoding to the closed set"; COIN's code strips nothing in front."""
+    forms = [form.strip() for form in forms]
+    space = LabelSpace("step", tuple(f"N{99 - n}" for n in range(len(forms))), tuple(f.capitalize() for f in forms))
+    answer = (written if keep_lead else written.strip()).rstrip(". ").lower()
+    choices = sorted(forms)
+    scores = [-Levenshtein.distance(answer, choice) for choice in choices]
+    nearest_form = choices[scores.index(max(scores))]
+    assert read_back(written, space, keep_lead=keep_lead) == space.labels[forms.index(nearest_form)]
+
+
+def test_the_leading_blank_decides_between_labels() -> None:
+    space = LabelSpace("step", ("a b", "ab c"), ("A b.", "Ab c."))
+    assert read_back(" b", space) == "a b" and read_back(" b c", space) == "ab c"
+    tie = LabelSpace("step", ("aa", "z ab"))
+    assert (read_back(" ab", tie), read_back(" ab", tie, keep_lead=True)) == ("aa", "z ab")
+
+
+@pytest.mark.parametrize("decoding", ["free", "trie"])
+def test_a_decoded_answer_is_the_only_label_with_a_score(decoding) -> None:
+    model = make_model(Generative(decoding=decoding), Text())
+    scores = model.predict(model.assembler([sample(row) for row in range(3)], FEATURES, Stage.PREDICT))
+    assert torch.isfinite(scores).sum(1).tolist() == [1, 1, 1]
 
 
 def test_a_trie_knows_which_label_opens_another() -> None:

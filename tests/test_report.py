@@ -15,6 +15,7 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
+from gad_core.bootstrap import Resampled
 from gad_core.contracts import Corpus
 from gad_core.metrics.confusion import Confusion
 from gad_core.report import compare, comparison_stem, pictures
@@ -26,6 +27,8 @@ from gad_core.report.table import Comparison, Figure, as_csv, latex, latex_escap
 from gad_core.report.timeline import stretches, timelines
 from gad_core.results import Results, Timing
 from gad_core.values import LabelSpace, Predictions
+
+Drawn = dict[tuple[str, int], Resampled]
 
 
 def result(experiment: str, seed: int, accuracy: float | None, **changes: Any) -> Results:
@@ -50,25 +53,103 @@ def runs() -> list[Results]:
     return [*gad, result("generative", 0, 60.0)]
 
 
-GOLDEN = """\
-| experiment | head | labels | auxiliary | accuracy | map | train samples/s | answers/s | trainable | peak MB | protocol | seeds |
-| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| gad_1 | gad_1 | text | – | **71.00 ± 1.41** (published 73) | **10.50 ± 0.71** | 12.3 | 800 | 1.2M | 512 | clips | 2 |
-| generative | generative | text | – | 60.00 ± – | 10.00 ± – | 12.3 | 800 | 1.2M | 512 | clips | 1 |
+def drawn(runs: list[Results], *, noise: float = 1.0, recordings: int = 60, test_set: str = "t") -> Drawn:
+    """Scores of each run in 1,000 draws of the recordings: what a draw adds is the same for all but for `noise`."""
+    shared = np.random.default_rng(0).normal(0, 5, 1000)
+    return {
+        (run.experiment, run.seed): Resampled(7 * recordings, recordings, test_set, {
+            metric: value + shared + np.random.default_rng([run.seed, *run.experiment.encode()]).normal(0, noise, 1000)
+            for metric, value in run.metrics.items() if value is not None
+        })
+        for run in runs
+    }  # fmt: skip
 
-Mean ± sample standard deviation over the seeds; the best of a column is bold.
+
+@pytest.fixture
+def three() -> list[Results]:
+    """Three seeds each; `gad_1` is far ahead in accuracy and not in mAP, where it has the best mean."""
+    return [
+        result(name, seed, accuracy + seed, metrics={"accuracy": accuracy + seed, "map": score + seed, "ece": error})
+        for name, accuracy, score, error in (("gad_1", 70.0, 10.2, 20.0), ("generative", 60.0, 10.0, 5.0))
+        for seed in range(3)
+    ]
+
+
+GOLDEN = """\
+| experiment | head | labels | auxiliary | accuracy | map | ece | train samples/s | answers/s | trainable | peak MB | protocol | scored | seeds |
+| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| gad_1 | gad_1 | text | – | **71.00 ± 1.00** | 11.20 ± 1.00 | 20.00 ± 0.00 | 12.3 | 800 | 1.2M | 512 | clips | 420 | 3 |
+| generative | generative | text | – | 61.00 ± 1.00 | 11.00 ± 1.00 | **5.00 ± 0.00** | 12.3 | 800 | 1.2M | 512 | clips | 420 | 3 |
+
+Mean ± sample standard deviation over the seeds.
+
+Bold: better than every other line. The 95 % interval of each difference excludes zero, by a paired bootstrap over recordings and seeds (1000 draws).
+
+Scored: 420 answers of 60 recordings.
 """  # noqa: E501
 
 
-def test_markdown(runs: list[Results]) -> None:
-    assert markdown(Comparison.of(runs)) == GOLDEN
+def test_markdown(three: list[Results]) -> None:
+    assert markdown(Comparison.of(three, resampled=drawn(three))) == GOLDEN
 
 
-def test_latex(runs: list[Results]) -> None:
+def test_what_cannot_be_told_is_not_bold_and_says_why(three: list[Results], runs: list[Results]) -> None:
+    def told(chosen: list[Results], found: Drawn) -> tuple[bool, str]:
+        table = markdown(Comparison.of(chosen, resampled=found))
+        return "**" in table, " ".join(line for line in table.splitlines() if line.startswith("Nothing is bold"))
+
+    found = drawn(three)
+    assert told(three, found) == (True, "")
+    assert told(three[:3], found) == (False, "")  # one line
+    assert told(three, {}) == (
+        False, "Nothing is bold where no difference can be told: no predictions can be read of gad_1, generative "
+        "(run it again with --force).")  # fmt: skip
+    lacking = {key: one for key, one in found.items() if key != ("generative", 1)}
+    bold, reason = told(three, lacking)
+    assert not bold and "no predictions can be read of generative (" in reason
+    bold, reason = told([three[0], *three[3:]], found)
+    assert not bold and "there is one seed of gad_1" in reason
+    bold, reason = told(three, drawn(three, recordings=5))
+    assert not bold and "the test set has 5 recordings" in reason
+    other = [one.model_copy(update={"experiment": "elsewhere"}) for one in three[3:]]
+    bold, reason = told([*three, *other], found | drawn(other, test_set="u"))
+    assert not bold and "not measured on the same test set" in reason
+    dense = [one.model_copy(update={"protocol": "dense"}) for one in three[3:]]
+    bold, reason = told([*three[:3], *dense], found)
+    assert not bold and "under the same protocol" in reason
+
+
+@pytest.mark.parametrize(("noise", "bold"), [(0.1, True), (3.0, True), (30.0, False)])
+def test_bold_follows_the_difference_and_not_the_spread_of_the_recordings(
+    three: list[Results], noise: float, bold: bool
+) -> None:
+    """Ten points apart; what a draw of recordings does to both (5 points) does not count, what it does to one does."""
+    assert Comparison.of(three, resampled=drawn(three, noise=noise)).best("accuracy") == ("gad_1" if bold else None)
+
+
+def test_equal_answers_are_never_better(three: list[Results]) -> None:
+    twins = [one.model_copy(update={"experiment": "twin"}) for one in three[:3]]
+    found = drawn(three[:3])
+    found |= {("twin", seed): found["gad_1", seed] for seed in range(3)}
+    assert Comparison.of([*three[:3], *twins], resampled=found).best("accuracy") is None
+
+
+def test_seeds_that_disagree_tell_nothing(three: list[Results]) -> None:
+    """Seed by seed 10 points up and 8 down: the recordings agree, the seeds do not."""
+    up = [
+        one.model_copy(update={"metrics": {"accuracy": 60.0 + by}})
+        for one, by in zip(three[:3], (20, 2, -7), strict=True)
+    ]
+    found = drawn([*up, *three[3:]], noise=0.1)
+    assert Comparison.of([*up, *three[3:]], resampled=found).best("accuracy") is None
+
+
+def test_latex(runs: list[Results], three: list[Results]) -> None:
+    assert r"\textbf{71.00 $\pm$ 1.00}" in latex(Comparison.of(three, resampled=drawn(three)))
     lines = latex(Comparison.of(runs)).splitlines()
-    assert lines[1:3] == [r"\begin{tabular}{llllrrrrrrrr}", r"\toprule"]
+    assert lines[1:3] == [r"\begin{tabular}{llllrrrrrrrrr}", r"\toprule"]
     assert lines[5].startswith(
-        r"gad\_1 & gad\_1 & text & -- & \textbf{71.00 $\pm$ 1.41} (published 73) & \textbf{10.50 $\pm$ 0.71} & 12.3 &"
+        r"gad\_1 & gad\_1 & text & -- & 71.00 $\pm$ 1.41 (published 73) & 10.50 $\pm$ 0.71 & 12.3 &"
     )
     assert lines[6].startswith(r"generative & generative & text & -- & 60.00 $\pm$ -- &")
     assert lines[7:9] == [r"\bottomrule", r"\end{tabular}"]
@@ -86,6 +167,13 @@ def test_csv_has_every_metric_in_full(runs: list[Results]) -> None:
     assert rows[2]["experiment"] == "x,y" and rows[2]["metric 8"] == str(8 / 3)
 
 
+def test_csv_says_what_is_best_and_how_much_was_scored(three: list[Results]) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(Comparison.of(three, resampled=drawn(three))))))
+    assert [row["accuracy best"] for row in rows] == ["yes", ""] and [row["ece best"] for row in rows] == ["", "yes"]
+    assert [row["map best"] for row in rows] == ["", ""]
+    assert {(row["answers scored"], row["recordings scored"]) for row in rows} == {("420", "60")}
+
+
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_terminal_shows_every_number_whole(runs: list[Results], width: int) -> None:
     console = Console(width=width, file=io.StringIO())
@@ -97,11 +185,9 @@ def test_terminal_shows_every_number_whole(runs: list[Results], width: int) -> N
 
 
 def test_what_was_not_measured_alike_has_no_best(runs: list[Results]) -> None:
-    assert Comparison.of(runs).best("accuracy") == {"gad_1"}
     other = Comparison.of([*runs, result("dense", 0, 90.0, protocol="dense")])
-    assert other.best("accuracy") == frozenset()
+    assert other.best("accuracy") is None
     assert any("protocols differ" in note for note in other.notes())
-    assert Comparison.of([result("a", 0, 5.0), result("b", 0, 5.001)]).best("accuracy") == frozenset()
 
 
 def test_synthetic_data_is_named(runs: list[Results]) -> None:
@@ -114,6 +200,8 @@ def test_synthetic_data_is_named(runs: list[Results]) -> None:
 def test_undefined_metrics_are_dashes() -> None:
     table = markdown(Comparison.of([result("a", 0, None), result("a", 1, 50.0), result("b", 0, None)]))
     assert "| 50.00 ± – |" in table and "| b | b | text | – | – |" in table
+    assert "–: undefined." in table
+    assert "–: undefined." not in markdown(Comparison.of([result("a", 0, 1.0), result("b", 0, 1.0)]))
 
 
 def test_figures() -> None:
@@ -223,6 +311,11 @@ def test_timelines(classes: int, recordings: int, tmp_path: Path) -> None:
 
 def test_bars(runs: list[Results], tmp_path: Path) -> None:
     looks_drawn(bars(Comparison.of(runs), tmp_path / "bars.png"))
+
+
+def test_bars_with_bold_and_undefined_metrics(three: list[Results], tmp_path: Path) -> None:
+    three[3:] = [one.model_copy(update={"metrics": {**one.metrics, "ece": None}}) for one in three[3:]]
+    looks_drawn(bars(Comparison.of(three, resampled=drawn(three)), tmp_path / "bars.png"))
 
 
 def test_colours_differ() -> None:

@@ -101,7 +101,12 @@ def test_no_frames_no_windows() -> None:
 @given(start=st.integers(0, 50), length=st.integers(1, 100), most=st.integers(1, 60))
 def test_thinning_is_even_and_keeps_both_ends(start: int, length: int, most: int) -> None:
     frames = range(start, start + length)
-    kept = list(thinned(frames, most))
+    for kept in (list(thinned(frames, most)), list(thinned(frames, most, truncated=True))):
+        looks_even(frames, most, kept)
+
+
+def looks_even(frames: range, most: int, kept: list[int]) -> None:
+    length = len(frames)
     assert len(kept) == min(length, most)
     assert set(kept) <= set(frames)
     steps = np.diff(kept)
@@ -110,6 +115,12 @@ def test_thinning_is_even_and_keeps_both_ends(start: int, length: int, most: int
         assert kept[0] == frames[0]
         assert kept[-1] == frames[-1]
         assert not len(steps) or steps.max() - steps.min() <= 1
+
+
+def test_thinning_rounds_and_the_papers_code_truncates() -> None:
+    assert list(thinned(range(10, 20), 4)) == [10, 13, 16, 19]
+    assert list(thinned(range(10, 21), 4)) == [10, 13, 17, 20]
+    assert list(thinned(range(10, 21), 4, truncated=True)) == [10, 13, 16, 20]
 
 
 SPACE = LabelSpace("action", ("background", "a", "b", "c", "d", "vague"), background=0, ignored=(5,))
@@ -139,6 +150,17 @@ def test_relations_of_frames_agree_with_the_definition(labels: list[int], short:
         found = {name: tuple(ref.index for ref in refs) for name, refs in relations.at(frame).items()}
         assert found.pop("goal") == (1,)
         assert found == {name: refs for name, refs in slow(labels, frame, short).items() if refs}
+
+
+@given(labels=LABELS, short=st.integers(1, 12), calls=st.lists(st.integers(0, 10**6), max_size=20))
+def test_what_holds_at_a_frame_depends_on_no_other_call(labels: list[int], short: int, calls: list[int]) -> None:
+    asked = StreamRelations(np.array(labels), SPACE, short, GOAL)
+    for call in calls:
+        found = asked.at(call % len(labels))
+        found["current"] = ()
+        found.clear()
+    for frame in range(len(labels)):
+        assert asked.at(frame) == StreamRelations(np.array(labels), SPACE, short, GOAL).at(frame)
 
 
 @given(labels=LABELS, short=st.integers(1, 12))

@@ -97,6 +97,26 @@ def test_a_classified_task_has_effect_beside_an_inert_written_one() -> None:
     assert [task.name for task in point.auxiliary] == ["previous"]
 
 
+@pytest.mark.parametrize(
+    ("asks", "same"),
+    [
+        ("[current]", {"label": "none", "goal+label": "goal", "label+past": "past"}),
+        ("[next]", {}),
+        ("[goal]", {"goal": "none", "goal+label": "label"}),
+        ("[current, goal]", {}),
+    ],
+)
+def test_a_task_that_repeats_the_answer_has_no_effect(asks: str, same: dict[str, str]) -> None:
+    values = ["null", "label", "past", "goal", "[goal, label]", "[label, past]"]
+    text = BOOK.replace("  goal: {use: goal}\n", "  goal: {use: goal}\n  label: {use: label}\n")
+    text = text.replace("{kitchen: {use: kitchen}}", f"{{kitchen: {{use: kitchen, asks: {asks}}}}}")
+    book = registry.loads(f"{text}  s: {{base: one, vary: {{auxiliary: [{', '.join(values)}]}}}}\n")
+    assert skipped(book.sweeps["s"]) == {
+        f"auxiliary={one}": f"the same as auxiliary={other}" for one, other in same.items()
+    }
+    assert len(book.sweeps["s"].experiments) == len(values) - len(same)
+
+
 def test_points_with_equal_components_under_two_names_are_equal() -> None:
     sweep, points = swept("head: [gad, gad-again]")
     assert list(points) == ["head=gad"] and skipped(sweep) == {"head=gad-again": "the same as head=gad"}

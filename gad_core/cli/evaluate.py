@@ -27,17 +27,19 @@ def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_jso
       gad evaluate runs/my-generative/0 --set head.decoding=score-all --json
     """
     import json
+    import math
 
     from rich.table import Table
 
     from gad_core.console import make_console
+    from gad_core.files import plain
     from gad_core.loading import evaluate as score
 
     protocol, metrics = score(run, split, options, batch=batch)
     if as_json:
-        click.echo(json.dumps(metrics, indent=2))
+        click.echo(json.dumps(plain(metrics), indent=2))
         return
     table = Table("metric", "value", title=f"{run} on {split} ({protocol})")
     for name, value in metrics.items():
-        table.add_row(name, f"{value:.2f}")
+        table.add_row(name, "–" if math.isnan(value) else f"{value:.2f}")
     make_console().print(table)

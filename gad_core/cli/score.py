@@ -36,9 +36,10 @@ def score(file: Path, as_json: bool, variant: Variant, smooth: bool) -> None:
        "recordings": {"<id>": {"truth": [0, 1], "predicted": [0, 1], "scores": [[…]]}}}
 
     Labels are indices, one a frame; a frame of several classes lists them, the main one first. Scores (logits or
-    probabilities, one a label) are optional; map, cap and ece need them. "ambiguous" (one more ignored label) and
-    "subclasses" (THUMOS'14: CliffDiving counts as Diving, found by name) are optional too. Frames that are truly of an
-    ignored label, background apart, are left out. Percent; delay in seconds, error diversity in nats.
+    probabilities, one a label) are optional; map, cap and ece need them, and need them to rank more than one label.
+    "ambiguous" (one more ignored label) and "subclasses" (THUMOS'14: CliffDiving counts as Diving, found by name) are
+    optional too. Frames that are truly of an ignored label, background apart, are left out. What cannot be measured is
+    "–". Percent; delay in seconds, error diversity in nats.
 
     \b
     --variant reference differs from the default in this, and in nothing else:
@@ -68,5 +69,5 @@ def score(file: Path, as_json: bool, variant: Variant, smooth: bool) -> None:
         return
     click.echo(f"{file.name}, {variant} formulae")
     for key, value in metrics.items():
-        shown = "-" if math.isnan(value) else f"{value:.2f}"
+        shown = "–" if math.isnan(value) else f"{value:.2f}"
         click.echo(f"{key:<{max(map(len, metrics))}}  {shown:>7} {UNITS.get(key, '%')}")

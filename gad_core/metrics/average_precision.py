@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +11,8 @@ from gad_core.metrics.calibration import log_total
 from gad_core.metrics.rates import Variant
 
 _CLASSES_AT_ONCE = 64
+LEVELS = 512
+"""Scores a class is told apart by where recordings are drawn anew."""
 
 
 def average_precision(positive: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
@@ -30,6 +32,29 @@ def average_precision(positive: np.ndarray, scores: np.ndarray) -> tuple[float, 
     precision = (count * hits / said).sum() / total
     calibrated = (count * weight * hits / (weight * hits + false_alarms)).sum() / total
     return float(precision), float(calibrated)
+
+
+def drawn_precision(positive: np.ndarray, scores: np.ndarray, owner: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """(2, B) AP and calibrated AP of one class in draws of recordings, NaN where a draw has no positive frame.
+
+    `owner` (T,) is the recording of each frame, `draws` (B, R) how often each recording counts.
+    """
+    ranked = np.sort(scores[positive])
+    levels = np.unique(ranked[np.linspace(0, len(ranked) - 1, min(len(ranked), LEVELS)).astype(np.int64)])
+    recordings, width = draws.shape[1], len(levels) + 1
+    cell = owner * width + np.searchsorted(levels, scores, side="right")
+    said, right = (
+        draws @ np.bincount(cells, minlength=recordings * width).reshape(recordings, width)[:, 1:]
+        for cells in (cell, cell[positive])
+    )
+    said, hits = (np.cumsum(counts[:, ::-1], axis=1)[:, ::-1] for counts in (said, right))
+    total = hits[:, 0]
+    weight = np.maximum(draws @ np.bincount(owner, minlength=recordings) - total, 1) / np.where(total > 0, total, 1)
+    there = np.where(said > 0, said, 1)
+    weighted = weight[:, None] * hits
+    calibrated = weighted / np.where(said > 0, weighted + said - hits, 1)
+    with np.errstate(invalid="ignore"):
+        return np.stack([(right * hits / there).sum(axis=1) / total, (right * calibrated).sum(axis=1) / total])
 
 
 def smooth(scores: np.ndarray, bounds: Collection[int]) -> np.ndarray:
@@ -80,26 +105,10 @@ class AveragePrecision:
 
     def per_class(self) -> dict[int, tuple[float, float]]:
         """AP and cAP, in percent, of every class that has a positive frame and is not left out."""
-        if not self._bounds[-1]:
-            return {}
-        log_totals = self._log_totals()
-        frames, classes = (np.concatenate(parts) for parts in zip(*self._active, strict=True))
-        kept = np.ones(self._bounds[-1], bool)
-        kept[frames[np.isin(classes, list(self.ambiguous))]] = False
-        place = np.cumsum(kept) - 1
-        wanted = kept[frames] & ~np.isin(classes, list(self.leave_out))
-        order = np.argsort(classes[wanted], kind="stable")
-        frames, classes = place[frames[wanted][order]], classes[wanted][order]
-        present, starts = np.unique(classes, return_index=True)
-        groups = np.split(frames, starts[1:])
         values: dict[int, tuple[float, float]] = {}
-        for low in range(0, len(present), _CLASSES_AT_ONCE):
-            some = present[low : low + _CLASSES_AT_ONCE]
-            for label, column, positive in zip(
-                some, self._columns(some, log_totals)[:, kept], groups[low:], strict=False
-            ):
-                precision, calibrated = average_precision(positive, column)
-                values[int(label)] = (100.0 * precision, 100.0 * calibrated)
+        for label, positive, column in self._classes(self._kept()):
+            precision, calibrated = average_precision(positive, column)
+            values[label] = (100.0 * precision, 100.0 * calibrated)
         return values
 
     def means(self) -> tuple[float, float]:
@@ -109,6 +118,49 @@ class AveragePrecision:
             return float("nan"), float("nan")
         precision, calibrated = np.mean(values, axis=0)
         return float(precision), float(calibrated)
+
+    def resampled(self, times: np.ndarray) -> np.ndarray:
+        """(B, 2) mAP and mcAP of draws of recordings; `times` (B, R) is how often each draw has each.
+
+        Scores are taken together in up to `LEVELS` levels a class, with equally many positives in each; what that
+        changes of the undrawn scores is added to all draws.
+        """
+        draws = np.concatenate([np.ones((1, times.shape[1])), times])
+        kept, total = self._kept(), np.zeros((2, len(draws)))
+        owner = np.repeat(np.arange(times.shape[1]), np.diff(self._bounds))[kept]
+        found = np.zeros(len(draws))
+        for _, positive, column in self._classes(kept):
+            values = drawn_precision(positive, column, owner, draws)
+            found += np.isfinite(values[0])
+            total += np.nan_to_num(values)
+        with np.errstate(invalid="ignore"):
+            means = (100.0 * total / found).T
+        return means[1:] + (np.array(self.means()) - means[0])
+
+    def _kept(self) -> np.ndarray:
+        """(T,) the frames on which no ambiguous class is active."""
+        kept = np.ones(self._bounds[-1], bool)
+        for frames, classes in self._active:
+            kept[frames[np.isin(classes, list(self.ambiguous))]] = False
+        return kept
+
+    def _classes(self, kept: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Every class that has a positive among the kept frames: its places there, and the scores (T',) of all."""
+        if not len(kept):
+            return
+        log_totals = self._log_totals()
+        frames, classes = (np.concatenate(parts) for parts in zip(*self._active, strict=True))
+        place = np.cumsum(kept) - 1
+        wanted = kept[frames] & ~np.isin(classes, list(self.leave_out))
+        order = np.argsort(classes[wanted], kind="stable")
+        frames, classes = place[frames[wanted][order]], classes[wanted][order]
+        present, starts = np.unique(classes, return_index=True)
+        groups = np.split(frames, starts[1:])
+        for low in range(0, len(present), _CLASSES_AT_ONCE):
+            some = present[low : low + _CLASSES_AT_ONCE]
+            columns = self._columns(some, log_totals)[:, kept]
+            for label, column, positive in zip(some, columns, groups[low:], strict=False):
+                yield int(label), positive, column
 
     def _log_totals(self) -> np.ndarray | None:
         """(T,) what turns logits into probabilities, or None where the scores already are."""

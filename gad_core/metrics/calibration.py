@@ -24,8 +24,12 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
 class CalibrationError:
     """ECE over 15 equal-width bins of the highest probability (Guo et al. 2017), added block by block."""
 
-    def __init__(self, bins: int = BINS) -> None:
-        self.count, self.confidence, self.right = (np.zeros(bins) for _ in range(3))
+    def __init__(self, counts: np.ndarray | None = None) -> None:
+        self.counts = np.zeros((3, BINS)) if counts is None else counts
+        self.count: np.ndarray
+        self.confidence: np.ndarray
+        self.right: np.ndarray
+        self.count, self.confidence, self.right = self.counts
 
     def add(self, truth: np.ndarray, scores: np.ndarray) -> None:
         """Counts frames: `truth` (N,) class indices, `scores` (N, C) logits or probabilities (see `probabilities`)."""

@@ -12,18 +12,31 @@ class Confusion:
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
-        self._counts: dict[int, int] = {}
+        self._found: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+
+    @classmethod
+    def of(cls, classes: int, keys: np.ndarray, counts: np.ndarray) -> Confusion:
+        """Known counts of pairs: `keys` are ascending and true · classes + predicted; those counted 0 times are left
+        out."""
+        made, there = cls(classes), counts > 0
+        made._found = [(keys[there], np.rint(counts[there]).astype(np.int64))]
+        return made
 
     def add(self, truth: np.ndarray, predicted: np.ndarray) -> None:
         """Counts frames: `truth` and `predicted` are (T,) class indices."""
-        pairs, counts = np.unique(truth.astype(np.int64) * self.classes + predicted, return_counts=True)
-        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
-            self._counts[pair] = self._counts.get(pair, 0) + count
+        self._found.append(np.unique(truth.astype(np.int64) * self.classes + predicted, return_counts=True))
+
+    def keyed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every pair that occurred as true · classes + predicted, ascending, and how often it did."""
+        if len(self._found) > 1:
+            keys, counts = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
+            known, place = np.unique(keys, return_inverse=True)
+            self._found = [(known, np.bincount(place, weights=counts, minlength=len(known)).astype(np.int64))]
+        return self._found[0]
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Every pair that occurred: true classes, predicted classes, counts, ordered by class."""
-        keys = np.asarray(sorted(self._counts), dtype=np.int64)
-        counts = np.asarray([self._counts[key] for key in keys.tolist()], dtype=np.int64)
+        keys, counts = self.keyed()
         return keys // self.classes, keys % self.classes, counts
 
     def totals(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -66,10 +66,16 @@ def widest_claims(
 class PointScore:
     """True positives, false alarms and misses per tolerance (in frames), added recording by recording."""
 
-    def __init__(self, tolerances: Sequence[float], variant: Variant = "corrected") -> None:
+    def __init__(
+        self, tolerances: Sequence[float], variant: Variant = "corrected", counts: np.ndarray | None = None
+    ) -> None:
         self.tolerances = tuple(tolerances)
         self.variant: Variant = variant
-        self.hits, self.false_alarms, self.misses = (np.zeros(len(self.tolerances)) for _ in range(3))
+        self.counts = np.zeros((3, len(self.tolerances))) if counts is None else counts
+        self.hits: np.ndarray
+        self.false_alarms: np.ndarray
+        self.misses: np.ndarray
+        self.hits, self.false_alarms, self.misses = self.counts
 
     def add(
         self, truth: Segments, predicted: Segments, anchor: Anchor, *, frames: int, spared: np.ndarray | None = None

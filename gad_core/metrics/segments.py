@@ -73,12 +73,17 @@ class SegmentScore:
     """True positives, false alarms and misses per threshold and class, added recording by recording.
 
     Each prediction claims its single best-overlapping truth; it is right if the IoU reaches the threshold and no
-    earlier prediction claimed that truth. There is no second choice: the field's rule, kept in both variants.
+    earlier prediction claimed that truth. There is no second choice: the field's rule, kept in both variants. `counts`
+    (3, thresholds, C) go on from what was counted before.
     """
 
-    def __init__(self, classes: int, overlaps: Sequence[float] = OVERLAPS) -> None:
+    def __init__(self, classes: int, overlaps: Sequence[float] = OVERLAPS, counts: np.ndarray | None = None) -> None:
         self.overlaps = tuple(overlaps)
-        self.hits, self.false_alarms, self.misses = (np.zeros((len(self.overlaps), classes)) for _ in range(3))
+        self.counts = np.zeros((3, len(self.overlaps), classes)) if counts is None else counts
+        self.hits: np.ndarray
+        self.false_alarms: np.ndarray
+        self.misses: np.ndarray
+        self.hits, self.false_alarms, self.misses = self.counts
 
     def add(self, truth: Segments, predicted: Segments, spared: np.ndarray | None = None) -> None:
         """Counts one recording; predictions marked in `spared` are not counted where they would be false alarms."""

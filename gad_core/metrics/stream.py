@@ -9,13 +9,15 @@ import numpy as np
 
 from gad_core.errors import DataError
 from gad_core.metrics.average_precision import AveragePrecision
-from gad_core.metrics.calibration import CalibrationError
+from gad_core.metrics.calibration import BINS, CalibrationError
 from gad_core.metrics.confusion import Confusion, error_diversity
 from gad_core.metrics.edit import detection_delays, edit_score
 from gad_core.metrics.frames import frame_metrics
 from gad_core.metrics.points import DISTANCES_S, Anchor, PointScore
+from gad_core.metrics.ranking import Ranking
 from gad_core.metrics.rates import Variant
 from gad_core.metrics.segments import OVERLAPS, SegmentScore, segments_of
+from gad_core.metrics.tallies import Tallies, Totals
 
 ANCHORS: tuple[Anchor, ...] = ("start", "middle")
 
@@ -95,7 +97,8 @@ class StreamScore:
     than background are left out of frame scores, mAP, cAP and ECE, and (corrected only) predictions that lie on such
     frames for at least half of their length are not false alarms of the segment and point scores. `ambiguous` is one
     more ignored class. `subclasses` defaults to `class_rules(labels)`; `smoothed` runs THUMOS'14's
-    five-frame maximum over the scores before AP. Only the scores are kept, for AP; all else is counted and dropped.
+    five-frame maximum over the scores before AP. The scores are kept, for AP, and every recording's counts; all else
+    is dropped.
     """
 
     def __init__(
@@ -115,9 +118,11 @@ class StreamScore:
         self.background, self.variant = background, variant
         self.left_out = frozenset(ignored) | {place for place in (background, ambiguous) if place is not None}
         self.ambiguous = self.left_out - {background}
-        self.confusion = Confusion(self.classes)
-        self.segments = SegmentScore(self.classes)
-        self.points = {a: PointScore([seconds * self.fps for seconds in DISTANCES_S], variant) for a in ANCHORS}
+        self.tolerances = tuple(seconds * self.fps for seconds in DISTANCES_S)
+        points: dict[str, tuple[int, ...]] = dict.fromkeys(ANCHORS, (3, len(DISTANCES_S)))
+        segments = (3, len(OVERLAPS), self.classes)
+        self.tallies = Tallies(self.classes, segments=segments, **points, calibration=(3, BINS), edit=(2,), delay=(2,))
+        self.ranking = Ranking()
         self.precision = AveragePrecision(
             leave_out=self.left_out,
             ambiguous=self.ambiguous,
@@ -125,9 +130,6 @@ class StreamScore:
             smoothed=smoothed,
             variant=variant,
         )
-        self.calibration = CalibrationError()
-        self._edits: list[float] = []
-        self._delays: list[np.ndarray] = []
         self._scored: bool | None = None
 
     def add(self, recording: str, track: Track) -> None:
@@ -135,43 +137,85 @@ class StreamScore:
         self._check(f"recording '{recording}'", track)
         truth, predicted = track.main(self.background, self.variant), track.predicted.astype(np.int64)
         vague = np.isin(truth, list(self.ambiguous))
-        self.confusion.add(truth[~vague], predicted[~vague])
+        confusion, segments, calibration = Confusion(self.classes), SegmentScore(self.classes), CalibrationError()
+        points = {anchor: PointScore(self.tolerances, self.variant) for anchor in ANCHORS}
+        confusion.add(truth[~vague], predicted[~vague])
         true, said = segments_of(truth, self.left_out), segments_of(predicted, self.left_out)
         spared = said.mostly(vague) if self.variant == "corrected" and vague.any() else None
-        self.segments.add(true, said, spared)
-        for anchor, points in self.points.items():
-            points.add(true, said, anchor, frames=len(truth), spared=spared)
-        self._edits.append(edit_score(true, said))
-        self._delays.append(detection_delays(true, predicted))
+        segments.add(true, said, spared)
+        for anchor, found in points.items():
+            found.add(true, said, anchor, frames=len(truth), spared=spared)
         if track.scores is not None:
-            self.calibration.add(truth[~vague], track.scores[~vague])
+            calibration.add(truth[~vague], track.scores[~vague])
+            self.ranking.add(track.scores)
             self.precision.add(*track.active_classes(), track.scores)
+        delays = detection_delays(true, predicted)
+        self.tallies.add(
+            confusion,
+            segments=segments.counts,
+            **{anchor: found.counts for anchor, found in points.items()},
+            calibration=calibration.counts,
+            edit=np.array([edit_score(true, said), 1.0]),
+            delay=np.array([delays.sum(), len(delays)]),
+        )
+
+    @property
+    def confusion(self) -> Confusion:
+        """Who was taken for whom, over all recordings."""
+        return self.tallies.total().confusion
+
+    @property
+    def segments(self) -> SegmentScore:
+        """The segments of all recordings."""
+        return SegmentScore(self.classes, counts=self.tallies.total().counts["segments"])
+
+    @property
+    def points(self) -> dict[Anchor, PointScore]:
+        """The points of all recordings."""
+        counts = self.tallies.total().counts
+        return {anchor: PointScore(self.tolerances, self.variant, counts[anchor]) for anchor in ANCHORS}
 
     def metrics(self) -> dict[str, float]:
         """The flat table of stable keys; percent, but seconds for the delay and nats for error diversity.
 
-        `map`, `cap` and `ece` are there when scores were. NaN where nothing can be measured.
+        `map`, `cap` and `ece` are there when scores were. NaN where nothing can be measured, and of those three where
+        the scores rank no second label (`Ranking`).
         """
+        ranked = self._scored and self.ranking.beyond_the_first
+        return self._table(self.tallies.total(), self.precision.means() if ranked else (np.nan, np.nan))
+
+    def resampled(self, times: np.ndarray) -> dict[str, np.ndarray]:
+        """The same table of every draw of recordings, (B,) each; `times` (B, R) is how often a draw has each."""
+        ranked = self._scored and self.ranking.beyond_the_first
+        precisions = self.precision.resampled(times) if ranked else np.full((len(times), 2), np.nan)
+        tables = [self._table(*one) for one in zip(self.tallies.totals(times), precisions, strict=True)]
+        return {name: np.array([table[name] for table in tables]) for name in (tables[0] if tables else ())}
+
+    def _table(self, totals: Totals, precisions: Sequence[float]) -> dict[str, float]:
+        """The scores that follow from some counts, and from the mAP and cAP that belong to them."""
         table: dict[str, float] = {}
-        pooled = self.segments.micro(self.variant)._asdict()
-        by_class = self.segments.macro(len(self.left_out), self.variant)._asdict()
+        counts, confusion = totals
+        segments = SegmentScore(self.classes, counts=counts["segments"])
+        pooled = segments.micro(self.variant)._asdict()
+        by_class = segments.macro(len(self.left_out), self.variant)._asdict()
         for row, overlap in enumerate(OVERLAPS):
             for name in ("f1", "precision", "recall"):
                 table[f"segment_{name}/{overlap:.2f}/micro"] = float(pooled[name][row])
                 table[f"segment_{name}/{overlap:.2f}/macro"] = float(by_class[name][row])
-        for anchor, points in self.points.items():
-            found = points.rates()._asdict()
+        for anchor in ANCHORS:
+            found = PointScore(self.tolerances, self.variant, counts[anchor]).rates()._asdict()
             for row, seconds in enumerate(DISTANCES_S):
                 for name in ("f1", "precision", "recall"):
                     table[f"point_{name}/{anchor}/{seconds}s"] = float(found[name][row])
-        table |= frame_metrics(self.confusion, background=self.background, variant=self.variant)
+        table |= frame_metrics(confusion, background=self.background, variant=self.variant)
         if self._scored:
-            table["map"], table["cap"] = self.precision.means()
-            table["ece"] = self.calibration.value()
-        delays = np.concatenate(self._delays) if self._delays else np.zeros(0)
-        table["detection_delay_s"] = float(delays.mean() / self.fps) if len(delays) else float("nan")
-        table["edit"] = float(np.mean(self._edits)) if self._edits else float("nan")
-        table["error_diversity"] = error_diversity(self.confusion, leave_out=self.left_out)
+            table["map"], table["cap"] = map(float, precisions)
+            ranked = self.ranking.beyond_the_first
+            table["ece"] = CalibrationError(counts["calibration"]).value() if ranked else float("nan")
+        (delay, found_at_all), (edit, recordings) = counts["delay"], counts["edit"]
+        table["detection_delay_s"] = float(delay / found_at_all / self.fps) if found_at_all else float("nan")
+        table["edit"] = float(edit / recordings) if recordings else float("nan")
+        table["error_diversity"] = error_diversity(confusion, leave_out=self.left_out)
         return table
 
     def _check(self, where: str, track: Track) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gad_core.compatibility import repeats_the_answer
 from gad_core.experiment import Experiment
 from gad_core.registry.resolve import Change, Resolver, problems_of
 from gad_core.registry.schema import SLOTS, ExperimentEntry, SweepEntry
@@ -145,13 +146,18 @@ def _lacking(resolver: Resolver, slot: str, option: str, entry: ExperimentEntry)
 
 def normalised(experiment: Experiment) -> Experiment:
     """The experiment without what has no effect in it."""
-    inert = {problem.slot for problem in problems_of(experiment) if problem.inert}
+    problems = problems_of(experiment)
+    inert = {problem.slot for problem in problems if problem.inert}
     if "labels" in inert:
         experiment = replace(experiment, labels=None)
     if "auxiliary" in inert:
         classified = tuple(task for task in experiment.auxiliary if task.form == "classified")
         experiment = replace(experiment, auxiliary=classified)
-    return experiment
+    if not all(problem.inert for problem in problems):
+        return experiment  # it is not run: what is wrong with it shall be told
+    asks = experiment.dataset.asks()
+    telling = tuple(task for task in experiment.auxiliary if not repeats_the_answer(task, asks))
+    return replace(experiment, auxiliary=telling)
 
 
 def _unique(label: str, taken: Collection[str], name: str) -> str:

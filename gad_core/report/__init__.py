@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from gad_core.bootstrap import STREAMS, Resampled, load_resampled
 from gad_core.contracts import Corpus
+from gad_core.errors import CheckpointError
 from gad_core.files import sweep
 from gad_core.report.table import Comparison, save_comparison, synthetic, terminal
 from gad_core.results import Results
+from gad_core.run_folder import PREDICTIONS, RunPlace
 from gad_core.values import Predictions
-
-STREAMS = frozenset({"window", "dense", "stream"})
-"""The protocols whose answers follow one another in time."""
 
 
 def compare(
@@ -28,7 +29,7 @@ def compare(
     """
     from gad_core.report.bars import bars
 
-    comparison = Comparison.of(results)
+    comparison = Comparison.of(results, resampled=read_resampled(results, root))
     terminal(comparison, console)
     stem = comparison_stem(title)
     sweep(root)
@@ -44,6 +45,17 @@ def drawn_or_warned(draw: Callable[[Path], object], path: Path, warn: Callable[[
         draw(path)
     except Exception as error:
         warn(f"{path} could not be drawn: {type(error).__name__}: {error}")
+
+
+def read_resampled(results: Sequence[Results], root: Path) -> dict[tuple[str, int], Resampled]:
+    """The scores of each run in other draws of its recordings, by experiment and seed; those that cannot be read are
+    absent, and the notes of the comparison say so."""
+    found = {}
+    for run in results:
+        with suppress(CheckpointError):
+            path = RunPlace(root, run.experiment, run.seed).path / PREDICTIONS
+            found[run.experiment, run.seed] = load_resampled(path)
+    return found
 
 
 def comparison_stem(title: str) -> str:

@@ -24,19 +24,29 @@ def bars(comparison: Comparison, path: Path) -> Path:
         _panel(axes, comparison, metric)
     panels[0].set_yticks(range(count), [shortened(line.experiment, 40) for line in comparison.lines])
     panels[0].set_ylim(count - 0.4, -0.6)
-    notes = [note for note in comparison.notes() if not note.startswith("Mean")]
     seeds = max((len(line.seeds) for line in comparison.lines), default=1)
     what = f"mean and standard deviation of up to {seeds} seeds" if seeds > 1 else "one seed each"
     published = ["diamond: published"] if any(line.expected for line in comparison.lines) else []
+    bold = (
+        ["bold: better than every other"]
+        if any(comparison.best(name) for name in metrics)
+        else ["no bold: no difference told"]
+    )
+    scored = sorted({line.scored for line in comparison.lines if line.scored is not None})
+    counts = [f"{' to '.join(map(str, dict.fromkeys((scored[0], scored[-1]))))} answers"] if scored else []
     figure.supxlabel(
-        "; ".join([what, *published]) + ".  " + "  ".join(notes), fontsize=8, color=MUTED, x=0.01, ha="left"
+        "; ".join([what, *counts, *bold, *published]) + "." + "".join(f"\n{note}" for note in comparison.warnings()),
+        fontsize=8,
+        color=MUTED,
+        x=0.01,
+        ha="left",
     )
     return save(figure, path)
 
 
 def _panel(axes: Axes, comparison: Comparison, metric: str) -> None:
     heads = list(dict.fromkeys(line.head for line in comparison.lines))
-    reach = 0.0
+    reach, best = 0.0, comparison.best(metric)
     for place, line in enumerate(comparison.lines):
         figure = line.metrics.get(metric)
         if figure is None:
@@ -51,7 +61,7 @@ def _panel(axes: Axes, comparison: Comparison, metric: str) -> None:
         if published is not None:
             axes.plot(published, place, marker="D", color="white", markeredgecolor=INK, markersize=6)
         end = max(figure.mean + spread, published or 0.0)
-        weight = "bold" if line.experiment in comparison.best(metric) else "normal"
+        weight = "bold" if line.experiment == best else "normal"
         axes.annotate(
             f"{figure.mean:.1f}", (end, place), xytext=(6, 0), textcoords="offset points", va="center", color=INK,
             fontsize=9, fontweight=weight,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gad_core.bootstrap import Resampled
 from gad_core.files import write_text
+from gad_core.report.significance import ahead, told
 from gad_core.results import Results
 
 WORDS = 4
@@ -22,8 +25,8 @@ SHOWN = 5
 """Metrics in the printed tables, the headline first; the CSV has all."""
 TELLING = ("segment_f1/0.10/macro", "point_f1/start/1s", "frame_accuracy", "frame_f1/balanced")
 """What the field prints of a stream, of the many metrics it has."""
-LOWER_IS_BETTER = frozenset({"ece", "error_diversity", "detection_delay_s"})
-"""Metrics that measure something bad: the calibration error, the spread of the mistakes, the delay."""
+NAMED_LAST = 3
+"""The last columns say what was measured and on how much: the protocol, the answers that were scored, the seeds."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Line:
-    """One experiment in a comparison; `metrics` lack what no seed defines."""
+    """One experiment in a comparison; `metrics` lack what no seed defines, which `undefined` names. `drawn` are the
+    scores of other draws of the recordings, one a seed, empty where those of a seed cannot be read."""
 
     experiment: str
     head: str
@@ -66,15 +70,31 @@ class Line:
     trainable: int
     memory: float
     usage: Mapping[str, str]
+    undefined: frozenset[str] = frozenset()
+    drawn: tuple[Resampled, ...] = ()
+
+    @property
+    def means(self) -> Mapping[str, float]:
+        """The mean of each metric over the seeds."""
+        return {name: figure.mean for name, figure in self.metrics.items()}
+
+    @property
+    def scored(self) -> int | None:
+        """How many answers were scored, of the same number in every seed; None where it cannot be told."""
+        return self.drawn[0].answers if self.drawn else None
 
     @classmethod
-    def of(cls, runs: Sequence[Results]) -> Line:
+    def of(cls, runs: Sequence[Results], resampled: Mapping[tuple[str, int], Resampled] | None = None) -> Line:
         """The runs of one experiment that differ in the seed."""
         first = runs[0]
         names = dict.fromkeys(name for run in runs for name in run.metrics)
         figures = {
-            name: Figure.of([value for run in runs if (value := run.metrics.get(name)) is not None]) for name in names
+            name: Figure.of(
+                [value for run in runs if (value := run.metrics.get(name)) is not None and not math.isnan(value)]
+            )
+            for name in names
         }
+        drawn = [(resampled or {}).get((run.experiment, run.seed)) for run in runs]
         train = Figure.of([run.timing.train_samples_per_second for run in runs])
         evaluation = Figure.of([run.timing.evaluation_answers_per_second for run in runs])
         assert train is not None and evaluation is not None
@@ -85,6 +105,8 @@ class Line:
             metrics={name: figure for name, figure in figures.items() if figure}, expected=first.expected,
             train_speed=train, evaluation_speed=evaluation, trainable=first.trainable_parameters,
             memory=max(run.peak_memory_mb for run in runs), usage=first.usage,
+            undefined=frozenset(name for name, figure in figures.items() if figure is None),
+            drawn=tuple(one for one in drawn if one is not None) if None not in drawn else (),
         )  # fmt: skip
 
 
@@ -96,59 +118,71 @@ class Comparison:
     metrics: tuple[str, ...]
 
     @classmethod
-    def of(cls, results: Sequence[Results], metrics: Sequence[str] = ()) -> Comparison:
-        """Groups runs by experiment, in order of first appearance.
+    def of(
+        cls,
+        results: Sequence[Results],
+        metrics: Sequence[str] = (),
+        resampled: Mapping[tuple[str, int], Resampled] | None = None,
+    ) -> Comparison:
+        """Groups runs by experiment, in order of first appearance; `resampled` are their scores in other draws of the
+        recordings, by experiment and seed.
 
         Without `metrics`, the headlines and the published metrics come first, then others up to `SHOWN`.
         """
         groups: dict[str, list[Results]] = {}
         for run in results:
             groups.setdefault(run.experiment, []).append(run)
-        lines = tuple(map(Line.of, groups.values()))
+        lines = tuple(Line.of(runs, resampled) for runs in groups.values())
         wanted = dict.fromkeys([line.headline for line in lines] + [name for line in lines for name in line.expected])
         others = dict.fromkeys([*TELLING, *(name for line in lines for name in line.metrics)])
         others = {name: None for name in others if any(name in line.metrics for line in lines)}
         chosen = [*wanted, *(name for name in others if name not in wanted)][: max(SHOWN, len(wanted))]
         return cls(lines, tuple(metrics or chosen))
 
-    def best(self, metric: str) -> frozenset[str]:
-        """The experiments with the best mean among several that were measured alike; none where they were not.
-
-        A score is comparable within one dataset and protocol only.
-        """
-        measured = [line for line in self.lines if metric in line.metrics]
-        if len(measured) < 2 or len({(line.dataset, line.protocol) for line in measured}) > 1:
-            return frozenset()
-        means = {line.experiment: round(line.metrics[metric].mean, 2) for line in measured}
-        top = min(means.values()) if metric in LOWER_IS_BETTER else max(means.values())
-        best = frozenset(name for name, mean in means.items() if mean == top)
-        return best if len(best) < len(means) else frozenset()  # where all are equal, none is best
+    def best(self, metric: str) -> str | None:
+        """The experiment that is better than every other by more than the draw of recordings and seeds explains."""
+        return ahead(self.lines, metric)
 
     def header(self) -> list[str]:
         """The names of the columns."""
-        ends = ["train samples/s", "answers/s", "trainable", "peak MB", "protocol", "seeds"]
+        ends = ["train samples/s", "answers/s", "trainable", "peak MB", "protocol", "scored", "seeds"]
         return ["experiment", "head", "labels", "auxiliary", *self.metrics, *ends]
 
     def rows(self, bold: Callable[[str], str], plain: Callable[[str], str] = str) -> list[list[str]]:
         """The cells as text; `bold` marks the best, `plain` escapes what is not a number of ours."""
-        return [self._row(line, bold, plain) for line in self.lines]
+        bests = [self.best(metric) for metric in self.metrics]
+        return [self._row(line, bests, bold, plain) for line in self.lines]
 
-    def _row(self, line: Line, bold: Callable[[str], str], plain: Callable[[str], str]) -> list[str]:
+    def _row(
+        self, line: Line, bests: Sequence[str | None], bold: Callable[[str], str], plain: Callable[[str], str]
+    ) -> list[str]:
         names = [line.experiment, line.head, line.labels or "–", line.auxiliary or "–"]
-        cells = [self._score(line, metric, bold, plain) for metric in self.metrics]
+        cells = [self._score(line, metric, best, bold, plain) for metric, best in zip(self.metrics, bests, strict=True)]
         speeds = [significant(line.train_speed.mean), significant(line.evaluation_speed.mean)]
         sizes = [short_count(line.trainable), f"{line.memory:.0f}"]
-        return [*map(plain, names), *cells, *map(plain, [*speeds, *sizes, line.protocol, str(len(line.seeds))])]
+        measured = [line.protocol, "–" if line.scored is None else str(line.scored), str(len(line.seeds))]
+        return [*map(plain, names), *cells, *map(plain, [*speeds, *sizes, *measured])]
 
-    def _score(self, line: Line, metric: str, bold: Callable[[str], str], plain: Callable[[str], str]) -> str:
+    def _score(
+        self, line: Line, metric: str, best: str | None, bold: Callable[[str], str], plain: Callable[[str], str]
+    ) -> str:
         figure = line.metrics.get(metric)
         text = plain(figure.written(2)) if figure else "–"
-        if figure and line.experiment in self.best(metric):
+        if figure and line.experiment == best:
             text = bold(text)
         return text + plain(f" (published {line.expected[metric]:g})") if metric in line.expected else text
 
     def notes(self) -> list[str]:
         """What must be read with the numbers."""
+        notes = self.warnings()
+        if any(len(line.seeds) > 1 for line in self.lines):
+            notes.append("Mean ± sample standard deviation over the seeds.")
+        if any(metric in line.undefined for line in self.lines for metric in self.metrics):
+            notes.append("–: undefined. Answers that rank one label have no top-k, mAP, cAP and ECE.")
+        return [*notes, *told(self.lines), *self._counted(), *self._used()]
+
+    def warnings(self) -> list[str]:
+        """What forbids to take the numbers at their face."""
         made_up = [line.experiment for line in self.lines if synthetic(line.usage)]
         notes = []
         if made_up:
@@ -156,9 +190,18 @@ class Comparison:
             notes.append(f"Synthetic data ({which}): the numbers say nothing about real video.")
         if len({line.protocol for line in self.lines}) > 1:
             notes.append("The protocols differ: their scores are different measurements.")
-        if any(len(line.seeds) > 1 for line in self.lines):
-            notes.append("Mean ± sample standard deviation over the seeds; the best of a column is bold.")
-        return notes + self._used()
+        return notes
+
+    def _counted(self) -> list[str]:
+        """How much was scored, by experiment where that differs."""
+        counts: dict[str, list[str]] = {}
+        for line in self.lines:
+            if line.drawn:
+                run = line.drawn[0]
+                asked = ", ".join(f"{count} {ask}" for ask, count in run.asked.items()) if len(run.asked) > 1 else ""
+                text = f"{run.answers} answers{asked and f' ({asked})'} of {run.recordings} recordings"
+                counts.setdefault(text, []).append(line.experiment)
+        return self._by_experiment("Scored", counts)
 
     def _used(self) -> list[str]:
         """How much of what the data name was used, by experiment where that differs."""
@@ -168,9 +211,13 @@ class Comparison:
                 users.setdefault(", ".join(f"{what} {value}" for what, value in line.usage.items()), []).append(
                     line.experiment
                 )
-        if len(users) == 1 and len(next(iter(users.values()))) == len(self.lines):
-            return [f"Used: {used}." for used in users]
-        return [f"Used by {', '.join(names)}: {used}." for used, names in users.items()]
+        return self._by_experiment("Used", users)
+
+    def _by_experiment(self, what: str, found: Mapping[str, Sequence[str]]) -> list[str]:
+        """One sentence for all experiments, or one for each group of them."""
+        if len(found) == 1 and len(next(iter(found.values()))) == len(self.lines):
+            return [f"{what}: {text}." for text in found]
+        return [f"{what} ({', '.join(names)}): {text}." for text, names in found.items()]
 
 
 def synthetic(usage: Mapping[str, str]) -> bool:
@@ -202,8 +249,8 @@ def terminal(comparison: Comparison, console: Console) -> None:
         for row in comparison.rows(lambda text: f"[bold green]{text}[/bold green]", escape)
     ]
     scores = range(WORDS, WORDS + len(comparison.metrics))
-    named = [*range(WORDS), len(header) - 2, len(header) - 1]
-    costs = range(scores.stop, len(header) - 2)
+    costs = range(scores.stop, len(header) - NAMED_LAST)
+    named = [*range(WORDS), *range(costs.stop, len(header))]
     whole = _printed(header, rows, range(len(header)))
     fits = console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width
     tables = [whole] if fits else [_printed(header, rows, columns) for columns in (named, [0, *scores], [0, *costs])]
@@ -239,21 +286,28 @@ def markdown(comparison: Comparison) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """Every metric in full precision: mean, standard deviation and published number in columns of their own."""
+    """Every metric in full precision: mean, standard deviation, whether it is better than every other line's, and the
+    published number in columns of their own."""
     metrics = list(dict.fromkeys(name for line in comparison.lines for name in [*line.metrics, *line.expected]))
     published = [name for name in metrics if any(name in line.expected for line in comparison.lines)]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    names = ["experiment", "dataset", "head", "labels", "auxiliary", "protocol", "seeds"]
-    scores = [column for name in metrics for column in (name, f"{name} std")]
+    names = ["experiment", "dataset", "head", "labels", "auxiliary", "protocol", "seeds", "answers scored"]
+    names += ["recordings scored"]
+    bests = {name: comparison.best(name) for name in metrics}
+    scores = [column for name in metrics for column in (name, f"{name} std", f"{name} best")]
     sizes = ["train samples/s", "answers/s", "trainable parameters", "peak memory MB", "notes"]
     writer.writerow([*names, *scores, *(f"{name} published" for name in published), *sizes])
     for line in comparison.lines:
-        figures = [line.metrics.get(name) for name in metrics]
-        values = [value for figure in figures for value in ((figure.mean, figure.deviation) if figure else ("", ""))]
+        values: list[object] = []
+        for name in metrics:
+            figure, best = line.metrics.get(name), "yes" if bests[name] == line.experiment else ""
+            values += [figure.mean, figure.deviation, best] if figure else ["", "", ""]
+        scored = (line.drawn[0].answers, line.drawn[0].recordings) if line.drawn else ("", "")
         seeds = " ".join(map(str, line.seeds))
         writer.writerow([
-            line.experiment, line.dataset, line.head, line.labels, line.auxiliary, line.protocol, seeds, *values,
+            line.experiment, line.dataset, line.head, line.labels, line.auxiliary, line.protocol, seeds, *scored,
+            *values,
             *(line.expected.get(name, "") for name in published), line.train_speed.mean, line.evaluation_speed.mean,
             line.trainable, line.memory, "; ".join(f"{key}: {value}" for key, value in line.usage.items()),
         ])  # fmt: skip

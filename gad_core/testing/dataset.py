@@ -222,7 +222,7 @@ def predictions(
     truth = np.full(len(rows), -1, dtype=np.int64)
     for row, (sample, query) in enumerate(rows):
         size, answer = len(corpus.spaces[sample.asks]), query.first(sample.asks)
-        scores[row, :size] = -10.0
+        scores[row, :size] = -10.0 - np.arange(size) / size  # all of them ranked, as mAP asks
         truth[row] = -1 if answer is None else answer.index
         named = int(truth[row]) if draw.random() >= wrong else int(truth[row] + draw.integers(1, size)) % size
         scores[row, named] = 10.0

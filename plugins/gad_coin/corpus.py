@@ -29,9 +29,11 @@ DIGITS = 6
 class CoinCorpus(ClipCorpus):
     """Clips of steps; the clip of a task is its video's annotated span. `spans` holds its frames."""
 
-    def __init__(self, *, spans: Mapping[str, range], separators: bool, supervised: bool, **rest: Any) -> None:
+    def __init__(
+        self, *, spans: Mapping[str, range], separators: bool, supervised: bool, reference: bool, **rest: Any
+    ) -> None:
         self._spans = spans
-        super().__init__(**rest)
+        super().__init__(**rest, truncated=reference)
         self.prompts = {
             ask: Prompt(
                 before=f"{SYSTEM}\n\nUser: {CLIP_QUESTIONS[ask]}\n[",
@@ -39,6 +41,7 @@ class CoinCorpus(ClipCorpus):
                 after="]\n",
                 joiner="",
                 supervise_frames=supervised,
+                keep_lead=reference,
             )
             for ask in rest["asks"]
         }
@@ -89,6 +92,7 @@ def make_corpus(options: Coin, store: Features) -> CoinCorpus:
         spans=spans,
         separators=options.separators,
         supervised=options.supervise_separators,
+        reference=options.variant == "reference",
         actions=steps,
         goals=tasks,
         features=store,

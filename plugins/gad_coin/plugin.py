@@ -31,6 +31,11 @@ class Coin(Dataset):
     separators: bool = Field(True, description="a comma between two frames")
     supervise_separators: bool = Field(True, description="also train to write what follows each frame")
     max_frames: PositiveInt | None = Field(1200, description="longer clips are sampled evenly; null never")
+    variant: Literal["corrected", "reference"] = Field(
+        "corrected",
+        description="reference, as in the paper's code: of a place between two frames a long clip shows the earlier "
+        "one, and free decoding compares what was written with its leading blank",
+    )
     missing: Literal["error", "skip"] = Field("error", description="videos that the store lacks")
 
     @field_validator("asked")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from gad_core.values import LabelRef, LabelSpace, Predictions
 from gad_core.windows import Plan, Windows
 from gad_oad.layout import DataInfo, Targets, label_space, read_info, read_targets, targets_of
 from gad_oad.plugin import OnlineActionDetection
+
+if TYPE_CHECKING:
+    from gad_core.metrics import StreamScore
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ class SeveralRelations(StreamRelations):
     def at(self, frame: int) -> Relations:
         """The relations at one frame."""
         found = super().at(frame)
-        if frame in self._several:
-            found["current"] = tuple(LabelRef(self._space, label) for label in self._several[frame])
-        return found
+        if frame not in self._several:
+            return found
+        return {**found, "current": tuple(LabelRef(self._space, label) for label in self._several[frame])}
 
 
 class OadCorpus(StreamCorpus):
@@ -94,7 +98,7 @@ class OadCorpus(StreamCorpus):
         }
         self.prompts = {"current": replace(self.prompts["current"], close_background=False)}
 
-    def score(self, predictions: Predictions) -> dict[str, float]:
+    def _scored(self, predictions: Predictions) -> StreamScore:
         from gad_core.metrics import StreamScore, Track
 
         space = self.spaces["current"]
@@ -117,7 +121,7 @@ class OadCorpus(StreamCorpus):
                     None if active is None else active[rows.frames],
                 ),
             )
-        return score.metrics()
+        return score
 
 
 def make_corpus(options: OnlineActionDetection, features: Features) -> OadCorpus:
