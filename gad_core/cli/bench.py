@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gad_core.cli.say import say
 from gad_core.errors import GadError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def bench(
     rows: list[Row] = []
     if store is not None:
         rows.append(reading(FeatureStore(store), 160, seconds))
-        click.echo(f"reading: {rows[-1].rate:,.0f} {rows[-1].unit}", err=True)
+        say(f"reading: {rows[-1].rate:,.0f} {rows[-1].unit}", err=True)
     works = list(_workloads(file, experiment, workload, shape, Sizes(classes, frames, tokens, layers, lora)))
     parts = [
         (one, head, kind)
@@ -92,11 +93,11 @@ def bench(
             found = [Row(**row) for row in _alone(one.name, head, kind, file is not None)]
         for row in found:
             rows.append(row)
-            click.echo(f"{row.head} {row.protocol} {row.implementation}: {row.rate:.1f} {row.unit}", err=True)
+            say(f"{row.head} {row.protocol} {row.implementation}: {row.rate:.1f} {row.unit}", err=True)
     if as_json:
         import json
 
-        click.echo(json.dumps([row.as_dict() for row in rows], indent=1))
+        say(json.dumps([row.as_dict() for row in rows], indent=1))
     else:
         _print(rows, matmul, device, threads)
 

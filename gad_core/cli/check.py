@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gad_core.cli.say import say
+
 if TYPE_CHECKING:
     from gad_core.experiment import Experiment
     from gad_core.registry import Registry
@@ -48,19 +50,19 @@ def _check_data(experiments: Sequence[Experiment], file: Path) -> None:
     reports = check_data(experiments)
     for report in reports:
         others = len(report.users) - 1
-        click.echo(f"dataset {report.dataset.name} of {report.users[0]}{f' and {others} more' if others else ''}")
+        say(f"dataset {report.dataset.name} of {report.users[0]}{f' and {others} more' if others else ''}")
         for what, value in report.holds.items():
-            click.echo(f"  {what}: {value}")
+            say(f"  {what}: {value}")
         for fault in report.faults:
-            click.echo(f"  {fault}")
+            say(f"  {fault}")
         if report.faults:
-            click.echo("  expected are")
+            say("  expected are")
             for path, content in report.dataset.files().items():
-                click.echo(f"    {path}  {content}")
+                say(f"    {path}  {content}")
     wrong = sum(len(report.faults) for report in reports)
     if wrong:
         raise DataError(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong with the data", where=str(file))
-    click.echo(f"the data of {file} are right.")
+    say(f"the data of {file} are right.")
 
 
 def _list(book: Registry, file: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from gad_core.cli.say import say
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -35,7 +37,7 @@ def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_jso
 
     protocol, metrics = score(run, split, options, batch=batch)
     if as_json:
-        click.echo(json.dumps(metrics, indent=2))
+        say(json.dumps(metrics, indent=2))
         return
     table = Table("metric", "value", title=f"{run} on {split} ({protocol})")
     for name, value in metrics.items():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from gad_core.cli.say import say
+
 PATH = click.Path(path_type=Path)
 
 
@@ -51,7 +53,7 @@ def pack(
     found = find_sources(sources, key)
     with following("packing", len(found)) as report:
         done = pack(found, out, Packing(fps, dtype, tokens, extractor, allow_nonfinite), report)
-    click.echo(f"{out}: {len(found)} recordings" + ("" if done else ", nothing has changed"))
+    say(f"{out}: {len(found)} recordings" + ("" if done else ", nothing has changed"))
 
 
 @features.command()
@@ -108,10 +110,8 @@ def verify(store: Path, registry: Path | None, experiment: str | None) -> None:
     with following("verifying", len(opened.lengths)) as report:
         found = faults(opened, report)
     for fault in found:
-        click.echo(f"{store}: {fault.recording}: {fault.message}")
-    click.echo(
-        f"{store}: {len(opened.lengths) - len({f.recording for f in found})} of {len(opened.lengths)} recordings sound"
-    )
+        say(f"{store}: {fault.recording}: {fault.message}")
+    say(f"{store}: {len(opened.lengths) - len({f.recording for f in found})} of {len(opened.lengths)} recordings sound")
     lacks = _compare(store, registry, experiment) if registry and experiment else False
     if found or lacks:
         raise SystemExit(2)
@@ -127,12 +127,12 @@ def _compare(store: Path, file: Path, name: str) -> bool:
     if store.resolve() not in {path.resolve() for path in experiment.dataset.files()}:
         raise FeatureError(f"experiment {name!r} does not read {store}", where=str(file), hint="name its own store")
     found = coverage(experiment.dataset.open())
-    click.echo(f"{found.used} used of {found.named} named by {name}")
-    click.echo(f"{len(found.surplus)} recordings in the store are not named")
+    say(f"{found.used} used of {found.named} named by {name}")
+    say(f"{len(found.surplus)} recordings in the store are not named")
     for recording in found.missing:
-        click.echo(f"missing: {recording}")
+        say(f"missing: {recording}")
     for recording in found.surplus[:10]:
-        click.echo(f"not named: {recording}")
+        say(f"not named: {recording}")
     return bool(found.missing)
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from gad_core.cli.say import say
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -47,8 +49,7 @@ def predict(
     loaded, store = load(run), FeatureStore(features)
     clips = clip_samples(loaded, store, recordings, asks, start, end, window if stream else None)
     lines = answers(loaded, store, clips, top)
-    text = "".join(f"{line}\n" for line in lines)
     if out is None:
-        click.echo(text, nl=False)
+        say("\n".join(lines))
     else:
-        write_text(out, text)
+        write_text(out, "".join(f"{line}\n" for line in lines))

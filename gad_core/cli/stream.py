@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gad_core.cli.say import say
+
 if TYPE_CHECKING:
     from gad_core.streaming import Mode
 
@@ -51,9 +53,7 @@ def stream(
     require_recordings(store, recordings)
     latencies: list[float] = []
     for line in streamed(loaded, store, recordings, mode, frames, latencies, compile=compile):
-        click.echo(line)
+        say(line)
     p50, p95, p99 = 1e3 * np.percentile(latencies, (50, 95, 99))
     rate = len(latencies) / sum(latencies)
-    click.echo(
-        f"{rate:.0f} frames/s; an answer took {p50:.1f} ms (p50), {p95:.1f} ms (p95), {p99:.1f} ms (p99)", err=True
-    )
+    say(f"{rate:.0f} frames/s; an answer took {p50:.1f} ms (p50), {p95:.1f} ms (p95), {p99:.1f} ms (p99)", err=True)

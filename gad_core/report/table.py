@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from gad_core.files import write_text
 from gad_core.results import Results
@@ -225,7 +226,7 @@ def _printed(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequ
         title = title if title.endswith("/s") else title.replace("/", " / ")
         table.add_column(title, justify="left" if words else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(row[column] for column in kept))
+        table.add_row(*(Text.from_markup(row[column]) for column in kept))
     return table
 
 
