@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gad_core import registry
 from gad_core.cli import main
-from gad_core.errors import RegistryError
+from gad_core.errors import RegistryError, visible
 from gad_core.plugins import installed
 from gad_core.registry.reference import page, reference
 from gad_core.registry.source import parse, scalar, value_of, write
@@ -64,7 +64,7 @@ def told(marked: str, path: str, message: str, hint: str = "") -> str:
     before, text = marked.split(HERE)[0], marked.replace(HERE, "")
     line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
     shown = f"registry.yaml:{line + 1}:{column + 1}: {path + ': ' if path else ''}{message}\n"
-    shown += f"{line + 1:>4} | {text.splitlines()[line].rstrip()}"
+    shown += visible(f"{line + 1:>4} | {text.splitlines()[line].rstrip()}")
     return f"{shown}\n     = {hint}" if hint else shown
 
 

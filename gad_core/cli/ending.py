@@ -7,6 +7,7 @@ what, and what to do. Every command group of ours is a `Told`.
 from __future__ import annotations
 
 import errno
+import faulthandler
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from gad_core.errors import GadError
+from gad_core.guard import PATIENCE
 
 REFUSED = 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -58,7 +60,7 @@ class Told(click.Group):
     """A group of commands that end with a message instead of a traceback."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        with _terminable(), told():
+        with _terminable(), _announced(), told():
             _prepare_streams()
             return super().main(*args, **extra)
 
@@ -152,6 +154,9 @@ def _prepare_streams() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    if not faulthandler.is_enabled():
+        with suppress(OSError, ValueError):
+            faulthandler.enable()  # a crash of the interpreter names the code that did it, a plugin for example
 
 
 @contextmanager
@@ -176,3 +181,26 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    """Says after a while for whose threads Python waits before it ends, such as one that a plugin started."""
+
+    def announce() -> None:
+        left = [thread.name for thread in _foreign_threads()]
+        if left and not threading.main_thread().is_alive():
+            with suppress(OSError):
+                os.write(2, f"done; still waiting for {', '.join(left)} to end: Ctrl-C ends this\n".encode())
+
+    try:
+        yield
+    finally:
+        if _foreign_threads():
+            timer = threading.Timer(PATIENCE, announce)
+            timer.daemon = True
+            timer.start()
+
+
+def _foreign_threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]

@@ -54,6 +54,7 @@ def _describe(found: Plugins, name: str, console: Console) -> None:
     from rich.text import Text
 
     from gad_core.errors import PluginError
+    from gad_core.guard import guarded
     from gad_core.registry.reference import options
     from gad_core.suggestions import suggestion
 
@@ -63,8 +64,13 @@ def _describe(found: Plugins, name: str, console: Console) -> None:
         raise PluginError(f"nobody offers {name!r}", hint=suggestion(name, known, "`gad plugins` lists what there is"))
     for offer in offers:
         console.rule(Text(f"{offer.kind} {offer.name} ({offer.distribution} {offer.version})"))
-        console.print(inspect.cleandoc(offer.component.__doc__ or ""), markup=False, highlight=False)
         table = Table("option", "type", "default", "meaning")
-        for option in options(offer.component):
-            table.add_row(*map(Text, option))
+        faults: list[str] = []
+        with guarded(f"the options of {offer.name} ({offer.distribution} {offer.version})", faults.append):
+            described = inspect.cleandoc(offer.component.__doc__ or "")
+            for option in options(offer.component):
+                table.add_row(*map(Text, option))
+        if faults:
+            raise PluginError(f"its options cannot be told: {faults[0]}", where=f"{offer.distribution} {offer.version}")
+        console.print(described, highlight=False)
         console.print(table)

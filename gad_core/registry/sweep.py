@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gad_core.experiment import Experiment
-from gad_core.registry.resolve import Change, Resolver, problems_of
+from gad_core.plugins import Plugins
+from gad_core.registry.resolve import NOBODY, Change, Resolver, problems_of
 from gad_core.registry.schema import SLOTS, ExperimentEntry, SweepEntry
 from gad_core.registry.source import Fault, Path_
 from gad_core.registry.told import names, shown
@@ -59,8 +60,8 @@ def resolve_sweep(resolver: Resolver, name: str, entry: SweepEntry) -> tuple[Swe
         experiment = resolver.experiment(unique, point.entry, ("sweeps", name), point.places, point.changes)
         if experiment is None:
             continue
-        experiment = normalised(experiment)
-        problems = problems_of(experiment)
+        experiment = normalised(experiment, resolver.plugins)
+        problems = problems_of(experiment, resolver.plugins)
         if problems:
             skipped.append(Skipped(point.label, problems[0].message))
         elif experiment.identity() in equal:
@@ -143,9 +144,9 @@ def _lacking(resolver: Resolver, slot: str, option: str, entry: ExperimentEntry)
     return None
 
 
-def normalised(experiment: Experiment) -> Experiment:
+def normalised(experiment: Experiment, plugins: Plugins = NOBODY) -> Experiment:
     """The experiment without what has no effect in it."""
-    inert = {problem.slot for problem in problems_of(experiment) if problem.inert}
+    inert = {problem.slot for problem in problems_of(experiment, plugins) if problem.inert}
     if "labels" in inert:
         experiment = replace(experiment, labels=None)
     if "auxiliary" in inert:
