@@ -50,6 +50,8 @@ SYSTEM = re.compile(r"\(os error (\d+)\)")
 """How libraries written in Rust (safetensors, tokenizers) tell an error of the system."""
 CUT_SHORT = ("unexpected pos", "PytorchStreamWriter failed")
 """How `torch.save` tells that it could not write on."""
+NO_ROOM = ("can't allocate memory", "not enough memory")
+"""How torch tells that the memory of the machine is too small."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -96,7 +98,7 @@ def of_system(error: Exception) -> GadError | None:
     """What the operating system, or a library in its name, refuses, in words for the user; None for anything else."""
     if isinstance(error, OSError):
         return _of_os(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_ROOM):
         return GadError(f"there is not enough memory: {error}".rstrip(": "), hint=HINTS[errno.ENOMEM])
     if isinstance(error, UnicodeEncodeError):
         part = error.object[max(0, error.start - 20) : error.end + 20]
@@ -156,7 +158,9 @@ def _prepare_streams() -> None:
             reconfigure(errors="backslashreplace")
     if not faulthandler.is_enabled():
         with suppress(OSError, ValueError):
-            faulthandler.enable()  # a crash of the interpreter names the code that did it, a plugin for example
+            faulthandler.enable(
+                all_threads=False
+            )  # a crash of the interpreter names the code that did it, a plugin for example
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from gad_core.contracts import Corpus
+from gad_core.names import file_stem
 from gad_core.report.table import Comparison, save_comparison, synthetic, terminal
 from gad_core.results import Results
 from gad_core.values import Predictions
@@ -34,8 +35,7 @@ def compare(results: Sequence[Results], root: Path, *, title: str, console: Cons
 
 def comparison_stem(title: str) -> str:
     """The file name of a comparison, without its suffix; long lists of experiments are cut short."""
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in title)
-    return f"comparison-{safe[:60].strip('-.')}"
+    return f"comparison-{file_stem(title)}"
 
 
 def pictures(predictions: Predictions, corpus: Corpus, lines: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
@@ -49,8 +49,10 @@ def pictures(predictions: Predictions, corpus: Corpus, lines: Sequence[Mapping[s
     for relation in dict.fromkeys(predictions.asks):
         rows, space = predictions.of(relation), corpus.spaces[relation]
         if (rows.truth >= 0).any():
-            written.append(confusion(rows, space, folder / f"confusion-{relation}.png", title=relation, note=note))
+            written.append(
+                confusion(rows, space, folder / f"confusion-{file_stem(relation)}.png", title=relation, note=note)
+            )
         if corpus.protocol in STREAMS:
-            path = folder / f"timeline-{relation}.png"
+            path = folder / f"timeline-{file_stem(relation)}.png"
             written.append(timelines(rows, space, corpus.features.fps, path, note=note))
     return written
