@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gad_core.cli.say import say
+from gad_core.cli.types import COUNT
 
 
 @click.command()
@@ -15,7 +16,7 @@ from gad_core.cli.say import say
 @click.option(
     "--set", "options", multiple=True, metavar="OPTION=VALUE", help="Another value of a dataset or head option."
 )
-@click.option("--batch", type=int, default=32, show_default=True, help="Samples a forward pass.")
+@click.option("--batch", type=COUNT, default=32, show_default=True, help="Samples a forward pass.")
 @click.option("--json", "as_json", is_flag=True, help="Print one flat JSON object.")
 def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_json: bool) -> None:
     """Score the model of a finished RUN folder on a split of its dataset.

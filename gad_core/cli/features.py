@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from gad_core.cli.say import say
+from gad_core.cli.types import COUNT, RATE
 
 PATH = click.Path(path_type=Path)
 
@@ -21,9 +22,9 @@ def features() -> None:
 @features.command()
 @click.argument("sources", nargs=-1, required=True, type=PATH, metavar="FOLDER…")
 @click.argument("out", type=PATH, metavar="STORE")
-@click.option("--fps", type=click.FloatRange(min=0, min_open=True), required=True, help="Frames a second.")
+@click.option("--fps", type=RATE, required=True, help="Frames a second.")
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
-@click.option("--tokens", type=click.IntRange(min=1), default=None, help="Tokens a frame; splits a [T, K·D] file.")
+@click.option("--tokens", type=COUNT, default=None, help="Tokens a frame; splits a [T, K·D] file.")
 @click.option("--key", default=None, help="The array to take from .npz, .pt and .h5 files that hold several.")
 @click.option("--extractor", default="", help="What made the features, for the record.")
 @click.option("--allow-nonfinite", is_flag=True, help="Pack NaN and infinite values too.")

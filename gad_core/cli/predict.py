@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gad_core.cli.say import say
+from gad_core.cli.types import COUNT, SECONDS
 
 
 @click.command()
@@ -14,11 +15,11 @@ from gad_core.cli.say import say
 @click.argument("features", type=click.Path(path_type=Path))
 @click.option("--recording", "recordings", multiple=True, help="Only these recordings; all unless given.")
 @click.option("--asks", default=None, help="The relation to predict; the first the model was trained for.")
-@click.option("--start", type=float, default=None, help="First second of the clip.")
-@click.option("--end", type=float, default=None, help="Last second of the clip.")
+@click.option("--start", type=SECONDS, default=None, help="First second of the clip.")
+@click.option("--end", type=SECONDS, default=None, help="Last second of the clip.")
 @click.option("--stream", is_flag=True, help="Answer at every frame, from the frames before it.")
-@click.option("--window", type=int, default=160, show_default=True, help="With --stream: frames seen at most.")
-@click.option("--top", type=int, default=1, show_default=True, help="How many labels to name.")
+@click.option("--window", type=COUNT, default=160, show_default=True, help="With --stream: frames seen at most.")
+@click.option("--top", type=COUNT, default=1, show_default=True, help="How many labels to name.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Write a CSV file instead of printing.")
 def predict(
     run: Path,

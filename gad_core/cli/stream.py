@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gad_core.cli.say import say
+from gad_core.cli.types import COUNT, Device
 
 if TYPE_CHECKING:
     from gad_core.streaming import Mode
@@ -20,8 +21,8 @@ PATH = click.Path(path_type=Path)
 @click.argument("features", type=PATH)
 @click.argument("recordings", nargs=-1)
 @click.option("--mode", type=click.Choice(["cached", "window"]), default="cached", show_default=True)
-@click.option("--frames", type=int, help="Frames an answer sees; those of the dataset's windows unless given.")
-@click.option("--device", help="cpu, cuda, …")
+@click.option("--frames", type=COUNT, help="Frames an answer sees; those of the dataset's windows unless given.")
+@click.option("--device", type=Device(), help="cpu, cuda, …")
 @click.option("--compile", is_flag=True, help="Compile the step of mode cached: for long streams on a GPU.")
 def stream(
     run: Path,

@@ -9,6 +9,7 @@ import click
 
 from gad_core.cli.ending import Told
 from gad_core.cli.say import say
+from gad_core.cli.types import RATE
 from gad_core.errors import DataError
 from gad_oad.rasterise import Conversion, Rounding, convert
 
@@ -29,7 +30,7 @@ def main() -> None:
 @click.argument("annotations", type=FILE, nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder to write to")
 @click.option("--features", type=FILE, help="feature store: its lengths and rate are those of the targets")
-@click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="frames a second, without a store")
+@click.option("--fps", type=RATE, help="frames a second, without a store")
 @click.option("--rounding", type=click.Choice(get_args(Rounding)), default="centre", show_default=True)
 @click.option("--data-info", type=FILE, help="data_info.json whose session sets (and GoalStep classes) are taken over")
 @click.option("--section", help="its entry, where it describes several datasets")
