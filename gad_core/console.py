@@ -22,10 +22,11 @@ class PlainConsole(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, **options})
 
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        if isinstance(renderable, str):
-            renderable = visible(renderable)
-        elif isinstance(renderable, Text) and visible(renderable.plain) != renderable.plain:
+        if isinstance(renderable, Text) and visible(renderable.plain) != renderable.plain:
             renderable = Text(visible(renderable.plain), renderable.style, justify=renderable.justify)
         return super().render(renderable, options)
 

@@ -14,7 +14,7 @@ def shortened(name: str, most: int) -> str:
     return name.encode()[: most - len(mark)].decode(errors="ignore") + mark
 
 
-def file_stem(text: str, most: int = 100) -> str:
+def file_stem(text: str, most: int = 60) -> str:
     """A text as a part of a file name: letters, digits, `-`, `_` and dots inside; anything else becomes `-`."""
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in text)
     return shortened(safe.strip("-."), most)

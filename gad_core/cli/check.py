@@ -67,7 +67,6 @@ def _check_data(experiments: Sequence[Experiment], file: Path) -> None:
 
 def _list(book: Registry, file: Path) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from gad_core.console import make_console
 
@@ -78,7 +77,7 @@ def _list(book: Registry, file: Path) -> None:
             missing = [path for path in experiment.dataset.files() if not path.exists()]
             needs = f"\nneeds {', '.join(path.name for path in missing)}, not there yet" if missing else ""
             seeds = " ".join(map(str, experiment.seeds))
-            table.add_row(Text(name), Text(composition(experiment) + needs), seeds)
+            table.add_row(name, composition(experiment) + needs, seeds)
     console.print(table)
     for sweep in book.sweeps.values():
         points = f"{len(sweep.experiments)} points, {len(sweep.skipped)} skipped"

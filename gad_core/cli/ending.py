@@ -66,8 +66,12 @@ class Told(click.Group):
             _prepare_streams()
             return super().main(*args, **extra)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with told():  # before click makes a code of its own of what it knows, here and below
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        with told():  # before click makes "Aborted!" of what it knows
+        with told():
             return super().invoke(ctx)
 
 
@@ -120,9 +124,10 @@ def _of_os(error: OSError) -> GadError:
 
 def _of_console(error: Exception) -> bool:
     """Whether an error of the system came up while something was printed: the streams do not say their names."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    printing = str(frame.f_globals.get("__name__")).partition(".")[0] in ("click", "rich")
-    return isinstance(error, OSError) and error.filename is None and printing
+    if not isinstance(error, OSError) or error.filename is not None:
+        return False
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(modules) and modules[-1].partition(".")[0] in ("click", "rich")
 
 
 def _end(code: int, message: str | None = None) -> NoReturn:

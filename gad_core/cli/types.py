@@ -38,7 +38,7 @@ class Device(click.ParamType):
         import torch
 
         try:
-            torch.empty(0, device=value)
+            torch.empty(0, device=value).cpu()
         except (RuntimeError, AssertionError) as error:
             self.fail(f"{value!r} cannot be used: {str(error).splitlines()[0]}", param, ctx)
         return str(value)
