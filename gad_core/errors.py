@@ -5,11 +5,23 @@ The command line prints a `GadError` and exits with code 2; a traceback is a bug
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 SHOWN = 20
 """Faults that one message lists; `gad check --data` lists all."""
+
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Characters that steer a terminal or turn its lines around, and what no encoding can write."""
+
+
+def visible(text: str) -> str:
+    """A text with `\\x1b` and the like for what nobody sees: a label or a path must not clear the screen, retitle the
+    window or pretend to be another. Line ends and tabs stay."""
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class GadError(Exception):
@@ -30,7 +42,7 @@ class GadError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}\n     = {self.hint}" if self.hint else text
+        return visible(f"{text}\n     = {self.hint}" if self.hint else text)
 
 
 class RegistryError(GadError):

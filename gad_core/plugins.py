@@ -6,20 +6,22 @@ We go through the entry points ourselves: whatever one of them does wrong is not
 from __future__ import annotations
 
 import inspect
+import itertools
+import operator
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
 
 import pluggy
 
 from gad_core import hookspecs
 from gad_core.contracts import KINDS, PLUGIN_API, Component
 from gad_core.errors import PluginError
+from gad_core.guard import guarded
 from gad_core.hookspecs import GROUP, HOOKS
 from gad_core.suggestions import suggestion
 
@@ -29,6 +31,9 @@ HEAVY = ("torch", "transformers", "peft", "accelerate", "matplotlib", "sklearn")
 """What a plugin module must not import: listing and checking would take seconds. `build()` and `open()` may."""
 SLOW = 1.0
 """Seconds after which the import of a plugin module is called slow."""
+
+MOST = 1000
+"""Components that one hook may offer; one that never ends yields more."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,9 @@ class Offer:
     distribution: str
     version: str
     component: type[Component]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} of {self.distribution} {self.version}"
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,11 @@ class Plugins:
         own = next((offer for offer in rivals if offer.component is component), None)
         return f"{own.distribution}:{own.name}" if own and len(rivals) > 1 else component.name
 
+    def guest(self, component: type[Component]) -> Offer | None:
+        """Who offers a component that is not our own."""
+        offers = (offer for offer in self.offers if offer.component is component)
+        return next((offer for offer in offers if offer.distribution != DISTRIBUTION), None)
+
     def find(self, kind: str, use: str) -> Offer:
         """The component that `use` names, as `name` or `distribution:name`.
 
@@ -113,31 +126,102 @@ def installed() -> Plugins:
 
 def discover(points: Iterable[EntryPoint]) -> Plugins:
     """Imports the entry points one by one and asks each for its components."""
-    offers: list[Offer] = []
+    offers: dict[tuple[str, str, str, int], Offer] = {}
     broken: list[Broken] = []
     slow: list[Slow] = []
-    for point in sorted(points, key=lambda point: (_distribution(point), point.name)):
-        who = (_distribution(point), point.dist.version if point.dist else "")
+    for point, who in sorted(
+        ((point, _distribution(point)) for point in points), key=lambda one: (one[1], one[0].name)
+    ):
 
         def note(reason: str, point: EntryPoint = point, who: tuple[str, str] = who) -> None:
             broken.append(Broken(point.name, *who, " ".join(reason.split())))
 
-        before, start = loaded_heavy(), time.perf_counter()
-        try:
-            with redirect_stdout(sys.stderr):  # what a guest prints is no part of what a command prints
-                module = point.load()
-        except (Exception, SystemExit) as error:  # whatever a guest's import raises is nobody else's fault
-            note(f"cannot be imported: {type(error).__name__}: {told(error)}")
-            continue
-        reason = slowness(time.perf_counter() - start, loaded_heavy() - before)
+        visit = _Visit(f"plugin {point.name} of {' '.join(who)}", note)
+        module, reason = visit.imported(point)
         if reason:
             slow.append(Slow(point.name, *who, reason))
-        api = getattr(module, "PLUGIN_API", PLUGIN_API)
-        if api != PLUGIN_API:
-            note(f"was written for plugin API {api}, this gad has {PLUGIN_API}: update the older of the two")
-            continue
-        offers += [Offer(kind, component.name, *who, component) for kind, component in components_of(module, note)]
-    return Plugins(tuple(dict.fromkeys(offers)), tuple(broken), tuple(slow))
+        for kind, component in visit.components(module) if module is not None else ():
+            offers[kind, component.name, who[0], id(component)] = Offer(kind, component.name, *who, component)
+    return Plugins(tuple(offers.values()), tuple(broken), tuple(slow))
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of who is installed with an entry point, as far as its metadata can be read."""
+    found = ["unknown", ""]
+    with guarded(f"the metadata of {point.name}", lambda _: None):
+        if point.dist is not None:
+            found = [str(point.dist.metadata[key] or word) for key, word in (("Name", "unknown"), ("Version", ""))]
+    return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """What is done with one plugin: `who` it is for the user, and where its faults are noted."""
+
+    who: str
+    note: Callable[[str], None]
+
+    def imported(self, point: EntryPoint) -> tuple[object | None, str]:
+        """The plugin module, None where it cannot be imported or was written for another gad; and why it is slow."""
+        module = api = None
+        before, threads, start = loaded_heavy(), set(threading.enumerate()), time.perf_counter()
+        with guarded(self.who, lambda reason: self.note(f"cannot be imported: {reason}")):
+            module = point.load()
+        seconds = time.perf_counter() - start
+        if module is None:
+            return None, ""
+        with guarded(self.who, lambda reason: self.note(f"its PLUGIN_API cannot be read: {reason}")):
+            api = operator.index(getattr(module, "PLUGIN_API", PLUGIN_API))
+        if api == PLUGIN_API:
+            return module, slowness(seconds, loaded_heavy() - before) or _waiting(set(threading.enumerate()) - threads)
+        if api is not None:
+            self.note(f"was written for plugin API {api}, this gad has {PLUGIN_API}: update the older of the two")
+        return None, ""
+
+    def components(self, module: object) -> list[tuple[str, type[Component]]]:
+        """The (kind, component) pairs of a plugin module."""
+        manager = pluggy.PluginManager(GROUP)
+        manager.add_hookspecs(hookspecs)
+        registered = False
+        with guarded(self.who, lambda reason: self.note(f"has a faulty hook: {reason}")):
+            manager.register(module)  # pluggy goes no further at the first fault, so the hooks behind it are lost too
+            registered = True
+        if not registered:
+            return []
+        try:
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            self.note(f"{str(error).splitlines()[-1]}: the hooks are {', '.join(HOOKS.values())}")
+        return [pair for kind, hook in HOOKS.items() for pair in self._yielded(kind, hook, getattr(manager.hook, hook))]
+
+    def _yielded(self, kind: str, hook: str, caller: pluggy.HookCaller) -> list[tuple[str, type[Component]]]:
+        """The components of one hook; a raising hook loses its own alone."""
+        answers, yielded, sound = [], [], False
+        with guarded(self.who, lambda reason: self.note(f"hook {hook} raised {reason}")):
+            answers = caller()
+            yielded = [component for answer in answers for component in itertools.islice(answer, MOST + 1)]
+            sound = True
+        if sound and caller.get_hookimpls() and not answers:  # pluggy leaves a None out
+            self.note(f"hook {hook} returned nothing: it should return a list of components")
+        if len(yielded) > MOST:
+            self.note(f"hook {hook} yielded more than {MOST} components: does it ever end?")
+            return []
+        return [(kind, component) for component in yielded if self._sound(component, kind, hook)]
+
+    def _sound(self, component: object, kind: str, hook: str) -> bool:
+        called, faults = "something", list[str | None]()
+        with guarded(self.who, lambda reason: faults.append(f"looking at it raised {reason}")):
+            called = component.__qualname__ if isinstance(component, type) else f"a {type(component).__qualname__}"
+            faults.append(fault_of(component, kind))
+        for fault in filter(None, faults):
+            self.note(f"hook {hook} yielded {called}: {fault}")
+        return not any(faults)
+
+
+def _waiting(started: set[threading.Thread]) -> str:
+    """What is said of a plugin that started threads for which Python waits at the end of every command."""
+    names = sorted(thread.name for thread in started if not thread.daemon)
+    return f"starts {', '.join(names)} at import, for which every command waits: make it a daemon" if names else ""
 
 
 def loaded_heavy() -> set[str]:
@@ -152,59 +236,6 @@ def slowness(seconds: float, heavy: set[str]) -> str:
     return f"takes {seconds:.1f} s to import" if seconds > SLOW else ""
 
 
-def told(error: BaseException) -> str:
-    """The words of an error, whatever a guest's error class does."""
-    try:
-        return str(error)
-    except Exception as fault:
-        return f"(an error that cannot be printed: {type(fault).__name__})"
-
-
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "unknown"
-
-
-def components_of(module: ModuleType, note: Callable[[str], None]) -> list[tuple[str, type[Component]]]:
-    """The (kind, component) pairs of a plugin module; what is wrong with any is told to `note`."""
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    try:
-        manager.register(module)
-    except pluggy.PluginValidationError as error:  # pluggy goes no further, so the hooks behind it are lost too
-        note(f"has a faulty hook: {_last_line(error)}")
-        return []
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        note(f"{_last_line(error)}: the hooks are {', '.join(HOOKS.values())}")
-    found: list[tuple[str, type[Component]]] = []
-    for kind, hook in HOOKS.items():
-        caller = getattr(manager.hook, hook)
-        try:
-            answers = caller()
-            yielded = [component for answer in answers for component in answer]
-        except (Exception, SystemExit) as error:  # a raising hook loses its own components alone
-            note(f"hook {hook} raised {type(error).__name__}: {told(error)}")
-            continue
-        if caller.get_hookimpls() and not answers:  # pluggy leaves a None out
-            note(f"hook {hook} returned nothing: it should return a list of components")
-        for component in yielded:
-            try:
-                fault = fault_of(component, kind)
-            except Exception as error:  # a guest's metaclass or property may raise
-                fault = f"looking at it raised {type(error).__name__}: {told(error)}"
-            if fault:
-                called = component.__qualname__ if isinstance(component, type) else f"a {type(component).__qualname__}"
-                note(f"hook {hook} yielded {called}: {fault}")
-            else:
-                found.append((kind, component))
-    return found
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).splitlines()[-1]
-
-
 def fault_of(component: object, kind: str) -> str | None:
     """Why a component cannot be offered as one of its kind, or None."""
     contract = KINDS[kind]
@@ -212,8 +243,10 @@ def fault_of(component: object, kind: str) -> str | None:
         return f"not a subclass of {contract.__name__}"
     if inspect.isabstract(component):
         return f"it lacks {', '.join(sorted(component.__abstractmethods__))}"
-    if not isinstance(getattr(component, "name", None), str) or not component.name or ":" in component.name:
-        return "it has no `name`, or one with a colon"
+    hash(component)  # raises here, where it is noted, and not wherever a class happens to be a key
+    name = getattr(component, "name", None)
+    if type(name) is not str or not name.strip() or ":" in name or not name.isprintable():
+        return "it has no `name`, or one with a colon or with characters that cannot be printed"
     if "use" in {field.alias or name for name, field in component.model_fields.items()}:
         return "`use` cannot be an option: it names the component"
     return None

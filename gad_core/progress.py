@@ -40,8 +40,8 @@ class Reporter:
             yield
             return
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}", markup=False),
         )  # fmt: skip
         with Progress(*columns, console=self.console, transient=True) as self._bar:
             self._task = self._bar.add_task(title, total=total, completed=done, state="")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Part = Literal["backbone", "connector", "cls", "rows", "head"]
 """What can train: the backbone's adapters (or weights), the connector, the [CLS] vector, new label rows, the head."""
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+"""How much of a running mean stays."""
 
 
 class Phase(BaseModel):
@@ -39,7 +42,7 @@ class Training(BaseModel):
         None, description="learning rate of all but the backbone; `learning_rate` unless given"
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="AdamW's")
     schedule: Literal["cosine", "linear", "constant"] = Field(
         "cosine", description="how the learning rate falls after the warm-up"
     )
@@ -69,7 +72,7 @@ class Training(BaseModel):
         False, description="torch.compile the language model: a minute or two at first, for long runs on a GPU"
     )
     liger: bool = Field(False, description="take the fused kernels of liger-kernel, if it is installed; GPUs only")
-    workers: int = Field(0, ge=0, description="processes that read and assemble batches")
+    workers: int = Field(0, ge=0, le=256, description="processes that read and assemble batches")
     resident: bool | Literal["auto"] = Field(
         "auto",
         description="keep all recordings in the device's memory; auto: on a GPU with four times the room",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
@@ -12,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gad_core import contracts, experiment, hookspecs, modules, plugins, registry
+from gad_core import contracts, experiment, guard, hookspecs, modules, plugins, registry
 from gad_core.batch import Batch
 from gad_core.cli import main
 from gad_core.contracts import KINDS, PLUGIN_API
@@ -109,6 +112,37 @@ BROKEN = {
         + "class Odd(metaclass=Meta):\n    @property\n    def __bases__(self): raise KeyError('no')",
         "hook gad_heads yielded Odd",
     ),
+    "interrupt at import": ("raise KeyboardInterrupt", "cannot be imported: KeyboardInterrupt"),
+    "generator exit at import": ("raise GeneratorExit('gone')", "cannot be imported: GeneratorExit: gone"),
+    "stop at import": ("raise StopIteration(3)", "cannot be imported: StopIteration: 3"),
+    "strange exception": ("class Odd(BaseException): pass\nraise Odd('oh')", "cannot be imported: Odd: oh"),
+    "recursion": ("def f(): f()\nf()", "cannot be imported: RecursionError"),
+    "leaves the process": ("import os\nos._exit(3)", "cannot be imported: RuntimeError: os._exit(3) was called"),
+    "kills itself": ("import os, signal\nsignal.alarm(1)\nraise ValueError('alarm')", "ValueError: alarm"),
+    "raising getattr": (
+        GUEST + "\ndef __getattr__(name): raise RuntimeError(name)",
+        "cannot be read: RuntimeError: PLUGIN_API",
+    ),
+    "raising dir": (GUEST + "\ndef __dir__(): raise RuntimeError('dir')", "RuntimeError: dir"),
+    "API that cannot be compared": (
+        GUEST + "\nclass Odd:\n    def __eq__(self, other): raise KeyError\n    __ne__ = __eq__\nPLUGIN_API = Odd()",
+        "its PLUGIN_API cannot be read: TypeError",
+    ),
+    "API in words": (GUEST + "\nPLUGIN_API = '1'", "its PLUGIN_API cannot be read: TypeError"),
+    "exit in a hook": (GUEST.replace("return [Guest]", "raise SystemExit(0)"), "hook gad_heads raised SystemExit: 0"),
+    "interrupt in a hook": (GUEST.replace("return [Guest]", "raise KeyboardInterrupt"), "raised KeyboardInterrupt"),
+    "endless hook": (
+        GUEST.replace("return [Guest]", "\n    while True: yield Guest"),
+        "hook gad_heads yielded more than 1000 components",
+    ),
+    "unhashable class": (
+        GUEST.replace("[Guest]", "[Odd]")
+        + "\nclass Meta(type(Guest)):\n    def __hash__(cls): raise RuntimeError('hash')\n"
+        + "class Odd(Guest, metaclass=Meta):\n    name = 'odd'",
+        "yielded Odd: looking at it raised RuntimeError: hash",
+    ),
+    "name that steers the terminal": (GUEST.replace('"guest"', r'"\x1b[31mred"'), "cannot be printed"),
+    "name of two lines": (GUEST.replace('"guest"', r'"one\ntwo"'), "cannot be printed"),
     "wrong arguments": (GUEST.replace("gad_heads()", "gad_heads(colour)"), "colour"),
 }
 
@@ -158,6 +192,163 @@ def test_what_a_guest_prints_is_no_part_of_the_output(install: Install, capsys: 
     install(chatty="print('hello')\n" + GUEST)
     printed = capsys.readouterr()
     assert printed.out == "" and "hello" in printed.err
+
+
+LOUD = """import ctypes, os, subprocess, sys
+print("hello")
+sys.__stdout__.write("hello")
+os.write(1, b"hello")
+subprocess.run(["echo", "hello"])
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LOUD + GUEST,
+        GUEST.replace(
+            "    return [Guest]", "".join(f"    {line}\n" for line in LOUD.splitlines()) + "    return [Guest]"
+        ),
+    ],
+    ids=["at import", "in a hook"],
+)
+def test_nothing_a_guest_prints_reaches_the_output(
+    install: Install, capfd: pytest.CaptureFixture[str], text: str
+) -> None:
+    install(chatty=text)
+    printed = capfd.readouterr()
+    assert printed.out == "" and printed.err.count("hello") == 4
+
+
+MEDDLING = """import builtins, logging, os, signal, sys
+os.chdir("/")
+builtins.open = None
+sys.excepthook = sys.stdin = sys.stderr = None
+logging.basicConfig(level=0, handlers=[logging.NullHandler()], force=True)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+"""
+
+
+def surroundings() -> list[object]:
+    root = logging.getLogger()
+    signals = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    return [
+        os.getcwd(),
+        open,
+        os._exit,
+        sys.excepthook,
+        sys.stdin,
+        sys.stderr,
+        root.level,
+        list(root.handlers),
+        *signals,
+    ]
+
+
+def test_what_a_guest_turns_over_is_put_back(install: Install) -> None:
+    before = surroundings()
+    assert of_guests(install(meddler=MEDDLING + GUEST))
+    assert surroundings() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "handling", ["", "except KeyboardInterrupt: pass", "except KeyboardInterrupt: raise ValueError"]
+)
+def test_an_interrupt_of_the_user_goes_through_a_guest(install: Install, number: signal.Signals, handling: str) -> None:
+    text = f"import signal\ntry: signal.raise_signal({number.value})\n{handling or 'finally: pass'}\n"
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(number, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt, match=str(number.value)):
+            install(guest=text + GUEST)
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize("where", ["import", "hook"])
+def test_who_keeps_everybody_waiting_is_named(
+    install: Install, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(guard, "PATIENCE", 0.02)
+    wait = "import time\ntime.sleep(0.3)\n"
+    hook = GUEST.replace("    return [Guest]", "    import time\n    time.sleep(0.3)\n    return [Guest]")
+    assert of_guests(install(snail=wait + GUEST if where == "import" else hook))
+    assert "still busy with plugin snail of snail 1.0" in capfd.readouterr().err
+
+
+def test_a_guest_that_keeps_a_thread_is_listed(install: Install) -> None:
+    text = "import threading\nstop = threading.Event()\nthreading.Thread(target=stop.wait, name='mine').start()\n"
+    found = install(knitter=text + GUEST)
+    assert of_guests(found)
+    (slow,) = [slow for slow in found.slow if slow.distribution == "knitter"]
+    assert "starts mine at import" in slow.reason
+    next(vars(module)["stop"] for name, module in sys.modules.items() if name.startswith("guest_")).set()
+
+
+def test_damaged_metadata_stops_nobody(install: Install, tmp_path: Path) -> None:
+    for name, metadata in (("unreadable", b"\xff\xfe Name"), ("nameless", b"Metadata-Version: 2.1\n")):
+        folder = tmp_path / f"{name}-1.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_bytes(metadata)
+        (folder / "entry_points.txt").write_text(f"[gad]\n{name} = {name}_nowhere\n")
+    found = install(good=GUEST)
+    assert {broken.entry_point for broken in found.broken} == {"unreadable", "nameless"}
+    assert of_guests(found) == [("head", "guest", "good", "1.0")]
+
+
+UNSOUND = {
+    "validator": ("    @model_validator(mode='after')\n    def v(self): {raises}\n", "heads.h: "),
+    "layout": ("    def layout(self, stage): {raises}\n", "experiments.one.head: "),
+    "options": ("    def options(self): {raises}\n", "experiments.one.head: "),
+}
+
+
+@pytest.mark.parametrize(
+    "raises", ["raise ZeroDivisionError('oh')", "raise SystemExit('oh')", "raise KeyboardInterrupt('oh')"]
+)
+@pytest.mark.parametrize(("method", "place"), UNSOUND.values(), ids=UNSOUND)
+def test_a_component_that_raises_is_told_at_its_place(install: Install, method: str, place: str, raises: str) -> None:
+    text = GUEST.replace("    def build", method.format(raises=raises) + "    def build")
+    install(odd="from pydantic import model_validator\n" + text)
+    with pytest.raises(RegistryError) as caught:
+        registry.loads(REGISTRY.format(use="guest"))
+    assert f"{place}head 'guest' of odd 1.0 raised {raises[6:].partition('(')[0]}: oh" in str(caught.value)
+    assert registry.loads(REGISTRY.format(use="discriminative")).experiments
+
+
+def test_a_point_of_a_sweep_that_raises_is_skipped_with_the_reason(install: Install) -> None:
+    install(odd=GUEST.replace("return ()", "raise KeyError('oh')"))
+    text = REGISTRY.format(use="discriminative").replace("heads: {", "heads: {g: {use: guest}, ")
+    book = registry.loads(text + "sweeps: {s: {base: one, vary: {head: [h, g]}}}\n")
+    (skipped,) = book.sweeps["s"].skipped
+    assert skipped.point == "head=g" and "of odd 1.0 raised KeyError: 'oh'" in skipped.reason
+
+
+BAD_SCHEMA = """    @classmethod
+    def __get_pydantic_json_schema__(cls, *given): raise {raises}
+    def layout"""
+
+
+@pytest.mark.parametrize("raises", ["RuntimeError('schema')", "SystemExit(1)"])
+def test_a_schema_that_raises_spoils_no_other(install: Install, raises: str) -> None:
+    found = install(odd=GUEST.replace("    def layout", BAD_SCHEMA.format(raises=raises)))
+    assert {"guest", "gad"} <= set(
+        json_schema(found)["properties"]["heads"]["additionalProperties"]["properties"]["use"]["enum"]
+    )
+
+
+def test_options_that_cannot_be_told_are_a_message(install: Install) -> None:
+    field = "    x: object = Field(default_factory=lambda: 1 / 0)\n    def layout"
+    install(odd="from pydantic import Field\n" + GUEST.replace("    def layout", field))
+    shown = CliRunner().invoke(main, ["plugins", "guest"])
+    assert shown.exit_code == 2 and "odd 1.0: its options cannot be told: ZeroDivisionError" in shown.output
+    assert CliRunner().invoke(main, ["schema"]).exit_code == 0
 
 
 def test_a_guest_without_a_schema_does_not_spoil_it(install: Install) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from gad_core import registry
 from gad_core.cli import main
-from gad_core.errors import RegistryError
+from gad_core.errors import RegistryError, visible
 from gad_core.plugins import installed
 from gad_core.registry.reference import page, reference
 from gad_core.registry.source import parse, scalar, value_of, write
@@ -64,7 +66,7 @@ def told(marked: str, path: str, message: str, hint: str = "") -> str:
     before, text = marked.split(HERE)[0], marked.replace(HERE, "")
     line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
     shown = f"registry.yaml:{line + 1}:{column + 1}: {path + ': ' if path else ''}{message}\n"
-    shown += f"{line + 1:>4} | {text.splitlines()[line].rstrip()}"
+    shown += visible(f"{line + 1:>4} | {text.splitlines()[line].rstrip()}")
     return f"{shown}\n     = {hint}" if hint else shown
 
 
@@ -76,6 +78,12 @@ def test_the_book_is_right() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- messages
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{key}: &{key} [{'{}' if key == 'f' else ''}{','.join([f'*{before}'] * 10)}]\n"
+    for before, key in itertools.pairwise("abcdefghi")
+)
+"""A few lines that stand for a billion values; the mark is at the first alias that is too much."""
 
 TRAINING = "demo: {epochs: 3, batch: 4}"
 ONE = "auxiliary: goal, training: demo}"
@@ -234,8 +242,22 @@ FAULTS: dict[str, tuple[str, str, str, str, str]] = {
     "control character": (
         "k: 2", "k: ⟦\x01", "", "is not YAML: special characters are not allowed", "remove the character"),
     "anchor in itself": (
-        "version: 1\n", "⟦version: 1\nx: &x [*x]\n", "", "is nested too deeply, or an anchor contains itself",
-        "write it out without `*`"),
+        "version: 1\n", "version: 1\nx: &x [⟦*x]\n", "", "'x' contains itself", "write it plainly, without `*`"),
+    "infinite number": (
+        "training: demo}", "training: demo, expected: {top1: ⟦1e999}}", "experiments.one.expected.top1",
+        "should be a finite number, not Infinity", ""),
+    "seed below zero": (
+        "training: demo}", "training: demo, seeds: [⟦-1]}", "experiments.one.seeds.0",
+        "should be at least 0, not -1", ""),
+    "momentum of one": (
+        "demo: {epochs: 3,", "demo: {betas: [⟦1, 0.9], epochs: 3,", "training.demo.betas.0",
+        "should be less than 1, not 1", ""),
+    "momentum below zero": (
+        "demo: {epochs: 3,", "demo: {betas: [0, ⟦-0.1], epochs: 3,", "training.demo.betas.1",
+        "should be at least 0, not -0.1", ""),
+    "any number of workers": (
+        "demo: {epochs: 3,", "demo: {workers: ⟦1000, epochs: 3,", "training.demo.workers",
+        "should be at most 256, not 1000", ""),
     # components that do not fit together
     "labels needed": (
         "  one: {dataset: kitchen, backbone: tiny, head: gad, labels: text,",
@@ -260,6 +282,43 @@ def test_a_fault_is_told_at_its_place(old: str, new: str, path: str, message: st
     if HERE not in marked:
         marked = changed("  big: {", f"  {HERE}big: {{", marked)
     assert refusal(marked.replace(HERE, "")) == told(marked, path, message, hint)
+
+
+UNREADABLE = {
+    "aliases that stand for very much": (
+        "version: 1\n", "version: 1\n" + LAUGHS.replace("*d", "⟦*d", 8).replace("⟦", "", 7),
+        "stands for more than 100,000 values"),
+    "aliases in mappings": (
+        "version: 1\n", "version: 1\n" + LAUGHS.replace("[", "{x: {y: [").replace("]", "]}}")
+        .replace("*d", "⟦*d", 6).replace("⟦", "", 5),
+        "stands for more than 100,000 values"),
+    "many values": ("version: 1\n", "x: [" + "1," * 99_999 + "⟦1,1]\n", "stands for more than 100,000 values"),
+    "anchor around itself": ("version: 1\n", "x: &x {y: {z: [⟦*x]}}\n", "'x' contains itself"),
+    "deep lists": ("version: 1\n", "x: " + "[" * 49 + "⟦" + "[" * 3000 + "\n", "is nested more than 50 levels deep"),
+    "deep mappings": (
+        "version: 1\n", "x: " + "{a: " * 48 + "{⟦a: " + "{a: " * 3000 + "\n", "is nested more than 50 levels deep"),
+    "number of many digits": ("k: 2", "k: ⟦" + "9" * 5000, "an integer of 5000 digits is beyond 64 bits"),
+    "negative number of many digits": ("k: 2", "k: ⟦-" + "9" * 5000, "an integer of 5000 digits is beyond 64 bits"),
+    "number beyond 64 bits": ("k: 2", f"k: ⟦{2**63}", "an integer of 19 digits is beyond 64 bits"),
+    "hexadecimal number": ("k: 2", "k: ⟦0x" + "f" * 400, "an integer of 401 digits is beyond 64 bits"),
+    "lone surrogate": ("use: kitchen}", 'use: ⟦"\\ud800"}', "holds the character '\\ud800', which cannot be written"),
+    "surrogate in a key": ("  text: {", '  ⟦"\\udfff": {', "holds the character '\\udfff', which cannot be written"),
+    "zero byte": ("some/model", '⟦"some\\0model"', "holds the character '\\x00', which cannot be written"),
+    "part of a name too long": (
+        "  one: {", f"  ⟦{'ä' * 128}: {{", f"experiments.{'ä' * 128}: a name of 256 bytes cannot name a run folder"),
+    "name too long": (
+        "  one: {", f"  ⟦{'/'.join(['ä' * 49] * 11)}: {{", "ä: a name of 1088 bytes cannot name a run folder"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_no_machine_can_hold_is_refused_at_its_place(old: str, new: str, message: str) -> None:
+    marked = changed(old, new)
+    before = marked.split(HERE)[0]
+    said = refusal(marked.replace(HERE, ""))
+    place = f"registry.yaml:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}: "
+    assert any(line.startswith(place) and message in line for line in said.splitlines())
+    assert max(map(len, said.splitlines())) < 1500
 
 
 def test_the_example_of_the_design() -> None:
@@ -345,8 +404,19 @@ def test_two_documents_are_no_registry() -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="there is no such file"):
         registry.load(tmp_path / "none.yaml")
-    with pytest.raises(RegistryError, match="directory"):
+    with pytest.raises(RegistryError, match="is a folder"):
         registry.load(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(RegistryError, match="is a pipe or a device"):
+            registry.load(path)
+    (tmp_path / "large").write_bytes(b"#" * 2**21)
+    with pytest.raises(RegistryError, match="has 2,097,152 bytes"):
+        registry.load(tmp_path / "large")
+    with pytest.raises(RegistryError, match="Not a directory"):
+        registry.load(tmp_path / "large" / "x")
+    with pytest.raises(RegistryError, match="too long"):
+        registry.load(tmp_path / ("x" * 300))
     (tmp_path / "latin.yaml").write_bytes("version: 1 # é".encode("latin-1"))
     with pytest.raises(RegistryError, match="utf-8"):
         registry.load(tmp_path / "latin.yaml")
@@ -443,13 +513,14 @@ def test_a_learning_rate_without_a_dot_is_a_number() -> None:
     assert book.experiments["one"].training.learning_rate == 1e-4
 
 
-PLAIN = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | st.text(max_size=8)
+WRITABLE = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | WRITABLE
 PLAIN |= st.sampled_from(
-    ["1e-4", "off", "null", "~", "0o17", "007", "<<", "- a", "a: b", "#", "!x", "&a", "*a", ".nan"]
+    ["9" * 5000, "1e-4", "off", "null", "~", "0o17", "007", "<<", "- a", "a: b", "#", "!x", "&a", "*a", ".nan"]
 )
 
 
-@given(st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner)))
+@given(st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WRITABLE, inner)))
 @settings(max_examples=300, deadline=None)
 @example({"<<": {"~": ["1e-4", 1e16, "\x85\ufeff\u2028"]}, "k" * 200: "\n"})
 def test_what_is_written_is_read_again(values: Any) -> None:

@@ -16,6 +16,7 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from gad_core.bootstrap import Resampled
+from gad_core.console import PlainConsole
 from gad_core.contracts import Corpus
 from gad_core.metrics.confusion import Confusion
 from gad_core.report import compare, comparison_stem, pictures
@@ -23,7 +24,17 @@ from gad_core.report.bars import bars
 from gad_core.report.confusion import confusion, counted, matrix, shown_classes
 from gad_core.report.curves import curves, smoothed
 from gad_core.report.style import colours
-from gad_core.report.table import Comparison, Figure, as_csv, latex, latex_escape, markdown, short_count, terminal
+from gad_core.report.table import (
+    Comparison,
+    Figure,
+    as_csv,
+    latex,
+    latex_escape,
+    markdown,
+    markdown_escape,
+    short_count,
+    terminal,
+)
 from gad_core.report.timeline import stretches, timelines
 from gad_core.results import Results, Timing
 from gad_core.values import LabelSpace, Predictions
@@ -156,7 +167,46 @@ def test_latex(runs: list[Results], three: list[Results]) -> None:
 
 
 def test_latex_escapes() -> None:
+    assert latex_escape("a\nb<c>\x1b[2J") == r"a b\textless{}c\textgreater{}\textbackslash{}x1b[2J"
     assert latex_escape("a_b & 50% {x} \\ ~") == r"a\_b \& 50\% \{x\} \textbackslash{} \textasciitilde{}"
+
+
+HOSTILE = {
+    "html": ("<img src=x onerror=alert(1)>", r"\<img src=x onerror=alert(1)\>"),
+    "link": ("[a](javascript:alert(1))", r"\[a\](javascript:alert(1))"),
+    "emphasis": ("*a* _b_ __c__ `d` ~~e~~", r"\*a\* \_b\_ \_\_c\_\_ \`d\` \~\~e\~\~"),
+    "words": ("mean_top_5", "mean_top_5"),
+    "cell": ("a|b\\|c", r"a\|b\\\|c"),
+    "lines": ("a\n\n# b\r\nc", "a  # b c"),
+    "entity": ("&lt;", r"\&lt;"),
+    "escape sequence": ("\x1b]0;TITLE\x07", r"\\x1b\]0;TITLE\\x07"),
+}
+
+
+@pytest.mark.parametrize(("name", "shown"), HOSTILE.values(), ids=HOSTILE)
+def test_a_name_is_no_markup(name: str, shown: str) -> None:
+    comparison = Comparison.of([result(name, 0, 50.0, usage={"data": name}), result("b", 0, 40.0)])
+    table, *notes = markdown(comparison).split("\n\n")
+    expected = markdown_escape(name)
+    assert expected == shown
+    assert len(table.splitlines()) == 4 and f"| {expected} |" in table
+    assert any(expected in note for note in notes)
+    console = PlainConsole(width=400, file=io.StringIO(), force_terminal=True, color_system=None)
+    terminal(comparison, console)
+    printed = cast(io.StringIO, console.file).getvalue()
+    assert "\x1b]0" not in printed and "\x07" not in printed
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx", "\r=1", '=HYPERLINK("x","y")'])
+def test_a_cell_is_no_formula(name: str) -> None:
+    (row,) = csv.DictReader(io.StringIO(as_csv(Comparison.of([result(name, 0, -5.0)])), newline=""))
+    assert row["experiment"] == f"'{name}".replace("\r", " ") and row["accuracy"] == "-5.0"
+
+
+def test_names_of_comparisons_fit_a_file_system_and_differ() -> None:
+    for letter in ("x", "ä", "한", "🙂"):
+        one, other = (comparison_stem(letter * 300 + end) for end in "ab")
+        assert one != other and max(len(f".{stem}.00000000.png".encode()) for stem in (one, other)) <= 255
 
 
 def test_csv_has_every_metric_in_full(runs: list[Results]) -> None:

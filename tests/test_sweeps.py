@@ -197,11 +197,22 @@ def test_names_of_points_are_names_of_folders_and_no_two_are_equal() -> None:
     assert list(points) == ["backbone.lora=none", "backbone.lora=rank=8+targets=q+v"]
 
 
-def test_a_long_name_is_cut() -> None:
-    values = ", ".join(f'"{"x" * 300}{number}"' for number in range(2))
-    _, points = swept(f"training.select: [{values}]")
+@pytest.mark.parametrize("letter", ["x", "ä", "한", "🙂"])
+def test_a_long_name_is_cut(letter: str) -> None:
+    """Bytes count, not characters; the hash of a name does not change with its neighbours."""
+    values = [f'"{letter * 300}{number}"' for number in range(2)]
+    _, points = swept(f"training.select: [{', '.join(values)}]")
     first, second = points
-    assert len(first) < 200 and second == f"{first}~2"
+    assert first != second and max(len(point.encode()) for point in points) <= 255
+    assert second in swept(f"training.select: [{values[1]}, x]")[1]
+
+
+def test_a_sweep_of_too_many_points_is_refused_at_once() -> None:
+    vary = ", ".join(
+        f"training.{option}: [{', '.join(map(str, range(1, 21)))}]" for option in ("batch", "epochs", "max_steps")
+    )
+    with pytest.raises(RegistryError, match=r"s\.vary: has 8,000 points; 2,000 is the most"):
+        swept(vary)
 
 
 FAULTS = {

@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from gad_core import __version__
-from gad_core.errors import GadError
+from gad_core.cli.ending import Told
 
 COMMANDS = (
     *("run", "check", "show", "plugins", "new", "schema"),
@@ -17,8 +17,8 @@ COMMANDS = (
 """Each is a command of the same name in a module of the same name."""
 
 
-class Verbs(click.Group):
-    """Imports a command only when it is asked for, and turns a `GadError` into a message and exit code 2."""
+class Verbs(Told):
+    """Imports a command only when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -27,16 +27,6 @@ class Verbs(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return getattr(import_module(f"gad_core.cli.{cmd_name}"), cmd_name)
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except GadError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(2)
-        except KeyboardInterrupt:
-            click.echo("interrupted: run the same command again to go on", err=True)
-            ctx.exit(130)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

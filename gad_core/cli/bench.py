@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gad_core.cli.say import say
+from gad_core.cli.types import COUNT, Number
 from gad_core.errors import GadError
 
 if TYPE_CHECKING:
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
     from gad_core.bench.rows import Row
     from gad_core.bench.workload import Sizes, Workload
+
+CLASSES = click.IntRange(2, 10**6)
+THREADS = click.IntRange(1, 1024)
+DAY = Number(0, 86400, min_open=True)
 
 
 @click.command()
@@ -24,14 +30,18 @@ if TYPE_CHECKING:
 @click.option("--shape", default="small", help="Language model of the built-in shapes: small, or llama-1b.")
 @click.option("--head", "heads", multiple=True, help="Measure these heads alone.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(["evaluation", "stream", "training"]))
-@click.option("--lora", type=int, help="Rank of the adapters of the built-in shapes; all weights train without it.")
-@click.option("--classes", default=22, show_default=True, help="Classes of the built-in shapes.")
-@click.option("--frames", type=int, help="Frames of a window or clip of the built-in shapes.")
-@click.option("--tokens", type=int, help="Tokens a frame of the built-in shapes.")
-@click.option("--layers", type=int, help="Layers of the built-in shapes.")
+@click.option("--lora", type=COUNT, help="Rank of the adapters of the built-in shapes; all weights train without it.")
+@click.option(
+    "--classes", type=click.IntRange(2, 10**6), default=22, show_default=True, help="Classes of the built-in shapes."
+)
+@click.option("--frames", type=COUNT, help="Frames of a window or clip of the built-in shapes.")
+@click.option("--tokens", type=COUNT, help="Tokens a frame of the built-in shapes.")
+@click.option("--layers", type=COUNT, help="Layers of the built-in shapes.")
 @click.option("--store", type=click.Path(path_type=Path), help="Also measure how fast this feature store is read.")
-@click.option("--threads", default=1, show_default=True, help="CPU threads.")
-@click.option("--seconds", default=5.0, show_default=True, help="Time for each row.")
+@click.option("--threads", type=THREADS, default=1, show_default=True, help="CPU threads.")
+@click.option(
+    "--seconds", type=Number(0, 86400, min_open=True), default=5.0, show_default=True, help="Time for each row."
+)
 @click.option("--compile", is_flag=True, help="Measure ours compiled; takes minutes more.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list of rows.")
 def bench(
@@ -77,7 +87,7 @@ def bench(
     rows: list[Row] = []
     if store is not None:
         rows.append(reading(FeatureStore(store), 160, seconds))
-        click.echo(f"reading: {rows[-1].rate:,.0f} {rows[-1].unit}", err=True)
+        say(f"reading: {rows[-1].rate:,.0f} {rows[-1].unit}", err=True)
     works = list(_workloads(file, experiment, workload, shape, Sizes(classes, frames, tokens, layers, lora)))
     parts = [
         (one, head, kind)
@@ -92,11 +102,11 @@ def bench(
             found = [Row(**row) for row in _alone(one.name, head, kind, file is not None)]
         for row in found:
             rows.append(row)
-            click.echo(f"{row.head} {row.protocol} {row.implementation}: {row.rate:.1f} {row.unit}", err=True)
+            say(f"{row.head} {row.protocol} {row.implementation}: {row.rate:.1f} {row.unit}", err=True)
     if as_json:
         import json
 
-        click.echo(json.dumps([row.as_dict() for row in rows], indent=1))
+        say(json.dumps([row.as_dict() for row in rows], indent=1))
     else:
         _print(rows, matmul, device, threads)
 

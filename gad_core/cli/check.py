@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gad_core.cli.say import say
+
 if TYPE_CHECKING:
     from gad_core.experiment import Experiment
     from gad_core.registry import Registry
@@ -49,27 +51,26 @@ def _check_data(experiments: Sequence[Experiment], file: Path) -> None:
     reports = check_data(experiments)
     for report in reports:
         others = len(report.users) - 1
-        click.echo(f"dataset {report.dataset.name} of {report.users[0]}{f' and {others} more' if others else ''}")
+        say(f"dataset {report.dataset.name} of {report.users[0]}{f' and {others} more' if others else ''}")
         for what, value in report.holds.items():
-            click.echo(f"  {what}: {value}")
+            say(f"  {what}: {value}")
         for warning in report.warnings:
-            click.echo(f"  warning: {warning}")
+            say(f"  warning: {warning}")
         for fault in report.faults:
-            click.echo(f"  {fault}")
+            say(f"  {fault}")
         if report.faults:
-            click.echo("  expected are")
+            say("  expected are")
             for path, content in report.dataset.files().items():
-                click.echo(f"    {path}  {content}")
+                say(f"    {path}  {content}")
     wrong = sum(len(report.faults) for report in reports)
     if wrong:
         raise DataError(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong with the data", where=str(file))
     doubts = sum(len(report.warnings) for report in reports)
-    click.echo(f"the data of {file} are right{f', with {doubts} warnings' if doubts else ''}.")
+    say(f"the data of {file} are right{f', with {doubts} warnings' if doubts else ''}.")
 
 
 def _list(book: Registry, file: Path) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from gad_core.console import make_console
 
@@ -80,7 +81,7 @@ def _list(book: Registry, file: Path) -> None:
             missing = [path for path in experiment.dataset.files() if not path.exists()]
             needs = f"\nneeds {', '.join(path.name for path in missing)}, not there yet" if missing else ""
             seeds = " ".join(map(str, experiment.seeds))
-            table.add_row(Text(name), Text(composition(experiment) + needs), seeds)
+            table.add_row(name, composition(experiment) + needs, seeds)
     console.print(table)
     for sweep in book.sweeps.values():
         points = f"{len(sweep.experiments)} points, {len(sweep.skipped)} skipped"

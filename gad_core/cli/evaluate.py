@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from gad_core.cli.say import say
+from gad_core.cli.types import COUNT
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -13,7 +16,7 @@ import click
 @click.option(
     "--set", "options", multiple=True, metavar="OPTION=VALUE", help="Another value of a dataset or head option."
 )
-@click.option("--batch", type=int, default=32, show_default=True, help="Samples a forward pass.")
+@click.option("--batch", type=COUNT, default=32, show_default=True, help="Samples a forward pass.")
 @click.option("--json", "as_json", is_flag=True, help="Print one flat JSON object.")
 def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_json: bool) -> None:
     """Score the model of a finished RUN folder on a split of its dataset.
@@ -37,7 +40,7 @@ def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_jso
 
     protocol, metrics = score(run, split, options, batch=batch)
     if as_json:
-        click.echo(json.dumps(plain(metrics), indent=2))
+        say(json.dumps(plain(metrics), indent=2))
         return
     table = Table("metric", "value", title=f"{run} on {split} ({protocol})")
     for name, value in metrics.items():

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import click
 
+from gad_core.cli.say import say
+from gad_core.cli.types import COUNT, RATE
+
 PATH = click.Path(path_type=Path)
 
 
@@ -19,9 +22,9 @@ def features() -> None:
 @features.command()
 @click.argument("sources", nargs=-1, required=True, type=PATH, metavar="FOLDER…")
 @click.argument("out", type=PATH, metavar="STORE")
-@click.option("--fps", type=click.FloatRange(min=0, min_open=True), required=True, help="Frames a second.")
+@click.option("--fps", type=RATE, required=True, help="Frames a second.")
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
-@click.option("--tokens", type=click.IntRange(min=1), default=None, help="Tokens a frame; splits a [T, K·D] file.")
+@click.option("--tokens", type=COUNT, default=None, help="Tokens a frame; splits a [T, K·D] file.")
 @click.option("--key", default=None, help="The array to take from .npz, .pt and .h5 files that hold several.")
 @click.option("--extractor", default="", help="What made the features, for the record.")
 @click.option("--allow-nonfinite", is_flag=True, help="Pack NaN and infinite values too.")
@@ -60,9 +63,9 @@ def pack(
     found = sources_of(files, key)
     with following("packing", len(found)) as report:
         done = pack(found, out, options, report)
-    click.echo(f"{out}: {len(found)} recordings" + ("" if done else ", nothing has changed"))
+    say(f"{out}: {len(found)} recordings" + ("" if done else ", nothing has changed"))
     if files.skipped:
-        click.echo(f"left out: {files.told()}", err=True)
+        say(f"left out: {files.told()}", err=True)
 
 
 @features.command()
@@ -120,10 +123,8 @@ def verify(store: Path, registry: Path | None, experiment: str | None) -> None:
     with following("verifying", len(opened.lengths)) as report:
         found = faults(opened, report)
     for fault in found:
-        click.echo(f"{store}: {fault.recording}: {fault.message}")
-    click.echo(
-        f"{store}: {len(opened.lengths) - len({f.recording for f in found})} of {len(opened.lengths)} recordings sound"
-    )
+        say(f"{store}: {fault.recording}: {fault.message}")
+    say(f"{store}: {len(opened.lengths) - len({f.recording for f in found})} of {len(opened.lengths)} recordings sound")
     lacks = _compare(store, registry, experiment) if registry and experiment else False
     if found or lacks:
         raise SystemExit(2)
@@ -139,12 +140,12 @@ def _compare(store: Path, file: Path, name: str) -> bool:
     if store.resolve() not in {path.resolve() for path in experiment.dataset.files()}:
         raise FeatureError(f"experiment {name!r} does not read {store}", where=str(file), hint="name its own store")
     found = coverage(experiment.dataset.open())
-    click.echo(f"{found.used} used of {found.named} named by {name}")
-    click.echo(f"{len(found.surplus)} recordings in the store are not named")
+    say(f"{found.used} used of {found.named} named by {name}")
+    say(f"{len(found.surplus)} recordings in the store are not named")
     for recording in found.missing:
-        click.echo(f"missing: {recording}")
+        say(f"missing: {recording}")
     for recording in found.surplus[:10]:
-        click.echo(f"not named: {recording}")
+        say(f"not named: {recording}")
     return bool(found.missing)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gad_core.cli.say import say
 from gad_core.contracts import KINDS
 
 
@@ -28,4 +29,4 @@ def new(kind: str, name: str, into: Path) -> None:
     from gad_core.scaffold import make_package
 
     folder = make_package(kind, name, into, installed())
-    click.echo(f'made {folder}\n  pip install -e "{folder}[test]"\n  pytest {folder}')
+    say(f'made {folder}\n  pip install -e "{folder}[test]"\n  pytest {folder}')

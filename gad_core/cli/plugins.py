@@ -34,26 +34,25 @@ def plugins(name: str | None) -> None:
 
 def _list(found: Plugins, console: Console) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table("kind", "name", "distribution", "version", "state")
     for offer in found.offers:
         use = found.use(offer.component)
         state = "ready" if use == offer.name else f"ready, as `use: {use}`: several plugins offer this name"
-        table.add_row(offer.kind, Text(offer.name), offer.distribution, offer.version, Text(state))
+        table.add_row(offer.kind, offer.name, offer.distribution, offer.version, state)
     for broken in found.broken:
         state = f"broken: {broken.reason}"
-        table.add_row("?", Text(broken.entry_point), broken.distribution, broken.version, Text(state))
+        table.add_row("?", broken.entry_point, broken.distribution, broken.version, state)
     for slow in found.slow:
-        table.add_row("", Text(slow.entry_point), slow.distribution, slow.version, Text(f"slow: {slow.reason}"))
+        table.add_row("", slow.entry_point, slow.distribution, slow.version, f"slow: {slow.reason}")
     console.print(table)
 
 
 def _describe(found: Plugins, name: str, console: Console) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from gad_core.errors import PluginError
+    from gad_core.guard import guarded
     from gad_core.registry.reference import options
     from gad_core.suggestions import suggestion
 
@@ -62,9 +61,14 @@ def _describe(found: Plugins, name: str, console: Console) -> None:
         known = sorted({offer.name for offer in found.offers})
         raise PluginError(f"nobody offers {name!r}", hint=suggestion(name, known, "`gad plugins` lists what there is"))
     for offer in offers:
-        console.rule(Text(f"{offer.kind} {offer.name} ({offer.distribution} {offer.version})"))
-        console.print(inspect.cleandoc(offer.component.__doc__ or ""), markup=False, highlight=False)
+        console.rule(f"{offer.kind} {offer.name} ({offer.distribution} {offer.version})")
         table = Table("option", "type", "default", "meaning")
-        for option in options(offer.component):
-            table.add_row(*map(Text, option))
+        faults: list[str] = []
+        with guarded(f"the options of {offer.name} ({offer.distribution} {offer.version})", faults.append):
+            described = inspect.cleandoc(offer.component.__doc__ or "")
+            for option in options(offer.component):
+                table.add_row(*option)
+        if faults:
+            raise PluginError(f"its options cannot be told: {faults[0]}", where=f"{offer.distribution} {offer.version}")
+        console.print(described, highlight=False)
         console.print(table)

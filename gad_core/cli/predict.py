@@ -6,17 +6,20 @@ from pathlib import Path
 
 import click
 
+from gad_core.cli.say import say
+from gad_core.cli.types import COUNT, SECONDS
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("features", type=click.Path(path_type=Path))
 @click.option("--recording", "recordings", multiple=True, help="Only these recordings; all unless given.")
 @click.option("--asks", default=None, help="The relation to predict; the first the model was trained for.")
-@click.option("--start", type=float, default=None, help="First second of the clip.")
-@click.option("--end", type=float, default=None, help="Last second of the clip.")
+@click.option("--start", type=SECONDS, default=None, help="First second of the clip.")
+@click.option("--end", type=SECONDS, default=None, help="Last second of the clip.")
 @click.option("--stream", is_flag=True, help="Answer at every frame, from the frames before it.")
-@click.option("--window", type=int, default=160, show_default=True, help="With --stream: frames seen at most.")
-@click.option("--top", type=int, default=1, show_default=True, help="How many labels to name.")
+@click.option("--window", type=COUNT, default=160, show_default=True, help="With --stream: frames seen at most.")
+@click.option("--top", type=COUNT, default=1, show_default=True, help="How many labels to name.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Write a CSV file instead of printing.")
 def predict(
     run: Path,
@@ -47,8 +50,7 @@ def predict(
     loaded, store = load(run), FeatureStore(features)
     clips = clip_samples(loaded, store, recordings, asks, start, end, window if stream else None)
     lines = answers(loaded, store, clips, top)
-    text = "".join(f"{line}\n" for line in lines)
     if out is None:
-        click.echo(text, nl=False)
+        say("\n".join(lines))
     else:
-        write_text(out, text)
+        write_text(out, "".join(f"{line}\n" for line in lines))

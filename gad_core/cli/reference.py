@@ -13,7 +13,8 @@ from gad_core.files import write_text
 OPENING = """# Commands
 
 Made from the help texts by `make docs`; a test compares. Every command ends with 0 when all went well, with 2 and a
-message that says where, what and what to do when it was given something wrong, and with 130 when it was interrupted.
+message that says where, what and what to do when it was given something wrong or the system refused something, with 130
+when it was interrupted, with 143 when it was terminated, and with 141 when nobody reads its output any more.
 Results go to stdout, progress and warnings to stderr. `gad COMMAND --help` prints the same as this page.
 """
 

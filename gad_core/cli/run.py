@@ -6,6 +6,15 @@ from pathlib import Path
 
 import click
 
+from gad_core.registry.schema import LARGEST_SEED, once_each
+
+
+def _distinct(ctx: click.Context, param: click.Parameter, given: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return once_each(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -13,7 +22,14 @@ import click
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=None, help="Where runs are kept; as FILE says unless given."
 )
-@click.option("--seed", "seeds", type=int, multiple=True, help="Run these seeds instead of the registry's.")
+@click.option(
+    "--seed",
+    "seeds",
+    type=click.IntRange(0, LARGEST_SEED),
+    callback=_distinct,
+    multiple=True,
+    help="Run these seeds instead of the registry's.",
+)
 @click.option("--force", is_flag=True, help="Run again what is finished, and start over what was interrupted.")
 @click.option("--quiet", is_flag=True, help="Print the comparison alone.")
 def run(

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from gad_core.cli.say import say
+
 
 @click.command()
 def schema() -> None:
@@ -21,4 +23,4 @@ def schema() -> None:
     from gad_core.plugins import installed
     from gad_core.registry.json_schema import json_schema
 
-    click.echo(json.dumps(json_schema(installed()), indent=2, ensure_ascii=False))
+    say(json.dumps(json_schema(installed()), indent=2, ensure_ascii=False))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gad_core.cli.say import say
+
 if TYPE_CHECKING:
     from gad_core.metrics import Variant
 
@@ -65,9 +67,9 @@ def score(file: Path, as_json: bool, variant: Variant, smooth: bool) -> None:
 
     metrics = score_file(file, variant=variant, smoothed=smooth)
     if as_json:
-        click.echo(json.dumps({key: None if math.isnan(value) else value for key, value in metrics.items()}, indent=1))
+        say(json.dumps({key: None if math.isnan(value) else value for key, value in metrics.items()}, indent=1))
         return
-    click.echo(f"{file.name}, {variant} formulae")
+    say(f"{file.name}, {variant} formulae")
     for key, value in metrics.items():
         shown = "–" if math.isnan(value) else f"{value:.2f}"
-        click.echo(f"{key:<{max(map(len, metrics))}}  {shown:>7} {UNITS.get(key, '%')}")
+        say(f"{key:<{max(map(len, metrics))}}  {shown:>7} {UNITS.get(key, '%')}")

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gad_core.cli.say import say
+from gad_core.cli.types import COUNT, Device
+
 if TYPE_CHECKING:
     from gad_core.streaming import Mode
 
@@ -18,8 +21,8 @@ PATH = click.Path(path_type=Path)
 @click.argument("features", type=PATH)
 @click.argument("recordings", nargs=-1)
 @click.option("--mode", type=click.Choice(["cached", "window"]), default="cached", show_default=True)
-@click.option("--frames", type=int, help="Frames an answer sees; those of the dataset's windows unless given.")
-@click.option("--device", help="cpu, cuda, …")
+@click.option("--frames", type=COUNT, help="Frames an answer sees; those of the dataset's windows unless given.")
+@click.option("--device", type=Device(), help="cpu, cuda, …")
 @click.option("--compile", is_flag=True, help="Compile the step of mode cached: for long streams on a GPU.")
 def stream(
     run: Path,
@@ -51,9 +54,7 @@ def stream(
     require_recordings(store, recordings)
     latencies: list[float] = []
     for line in streamed(loaded, store, recordings, mode, frames, latencies, compile=compile):
-        click.echo(line)
+        say(line)
     p50, p95, p99 = 1e3 * np.percentile(latencies, (50, 95, 99))
     rate = len(latencies) / sum(latencies)
-    click.echo(
-        f"{rate:.0f} frames/s; an answer took {p50:.1f} ms (p50), {p95:.1f} ms (p95), {p99:.1f} ms (p99)", err=True
-    )
+    say(f"{rate:.0f} frames/s; an answer took {p50:.1f} ms (p50), {p95:.1f} ms (p95), {p99:.1f} ms (p99)", err=True)

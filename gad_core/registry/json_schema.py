@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import Any
 
-from pydantic import BaseModel, PydanticUserError
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from gad_core.guard import guarded
 from gad_core.plugins import Offer, Plugins
 from gad_core.registry.schema import SECTIONS, File
 from gad_core.training_options import Training
@@ -54,14 +56,20 @@ def _entry(plugins: Plugins, offer: Offer, definitions: dict[str, Any]) -> dict[
 
 
 def _model(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a model; the models inside it go to the definitions, under names of their own."""
-    try:
-        schema = model.model_json_schema(ref_template=f"#/$defs/{model.__module__}.{{model}}")
-    except PydanticUserError:  # a guest's option of a type that JSON Schema has no word for
-        return {"type": "object", "properties": {}, "description": inspect.cleandoc(model.__doc__ or "")}
-    for name, inner in schema.pop("$defs", {}).items():
-        definitions[f"{model.__module__}.{name}"] = inner
-    return _as_lenient_as_its_validators(model, schema)
+    """The schema of a model; the models inside it go to the definitions, under names of their own.
+
+    Anything goes for a guest whose options JSON Schema has no word for, or whose own schema raises.
+    """
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    with guarded(f"the schema of {model.__qualname__}", lambda _: None):
+        schema["description"] = str(inspect.cleandoc(model.__doc__ or ""))
+        found = model.model_json_schema(ref_template=f"#/$defs/{model.__module__}.{{model}}")
+        inside = {f"{model.__module__}.{name}": inner for name, inner in found.pop("$defs", {}).items()}
+        whole = _as_lenient_as_its_validators(model, found)
+        json.dumps([whole, inside])
+        schema = whole
+        definitions |= inside
+    return schema
 
 
 def _as_lenient_as_its_validators(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:

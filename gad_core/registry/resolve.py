@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from gad_core.compatibility import Problem, compatibility
 from gad_core.contracts import Component
 from gad_core.errors import GadError, PluginError
 from gad_core.experiment import Experiment
+from gad_core.guard import guarded
 from gad_core.plugins import Plugins
 from gad_core.registry.schema import SLOTS, ExperimentEntry, File, section_of
 from gad_core.registry.source import Fault, Path_, Source
@@ -31,6 +33,8 @@ class Change:
 
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+NOBODY = Plugins(())
+RAISED = "mend the plugin, or tell its authors"
 
 
 @dataclass
@@ -81,23 +85,33 @@ class Resolver:
         self, model: type[BaseModel], options: dict[str, Any], path: Path_, changes: Mapping[str, Change], subject: str
     ) -> Any:
         """The component of the plain options, then with the changes: only what was sound before is a change's fault."""
-        try:
-            built = validated(model, options, self.root)
-        except ValidationError as error:
-            faults = faults_of(error, model, options, subject)
-            self.faults += [replace(fault, path=(*path, *fault.path)) for fault in faults]
-            return None
-        if not changes:
+        built = self._validated(model, options, subject, lambda fault: replace(fault, path=(*path, *fault.path)))
+        if built is None or not changes:
             return built
         for option, change in changes.items():
             if not _set(options, option.split("."), change.value):
                 self.faults.append(Fault(change.place, f"{option!r} leads through something that has no options"))
                 return None
-        try:
-            return validated(model, options, self.root)
-        except ValidationError as error:
-            self.faults += [_blamed(fault, changes) for fault in faults_of(error, model, options, subject)]
-            return None
+        return self._validated(model, options, subject, lambda fault: _blamed(fault, changes))
+
+    def _validated(
+        self, model: type[BaseModel], options: dict[str, Any], subject: str, placed: Callable[[Fault], Fault]
+    ) -> Any:
+        """The component of some options; None where there is a fault, which `placed` puts in its place in the file."""
+
+        def raised(said: str) -> None:
+            self.faults.append(placed(Fault((), f"{guest} raised {said}", RAISED)))
+
+        built = None
+        guest = self.plugins.guest(model) if issubclass(model, Component) else None
+        with ExitStack() as stack:
+            if guest is not None:
+                stack.enter_context(guarded(str(guest), raised))
+            try:
+                built = validated(model, options, self.root)
+            except ValidationError as error:
+                self.faults += [placed(fault) for fault in faults_of(error, model, options, subject)]
+        return built
 
     def dangling(self, section: str, name: str, at: Path_, *also: str) -> None:
         """Notes a name that leads nowhere, neither in a section nor in one of those it might be in also; quiet where it
@@ -150,13 +164,28 @@ class Resolver:
 
     def checked(self, experiment: Experiment, at: Path_) -> tuple[Problem, ...]:
         """The problems of an explicit experiment, noted as faults at its slots."""
-        problems = problems_of(experiment)
+        problems = problems_of(experiment, self.plugins)
         self.faults += [Fault((*at, problem.slot), problem.message, problem.hint) for problem in problems]
         return problems
 
 
-def problems_of(experiment: Experiment) -> tuple[Problem, ...]:
-    """`compatibility`, where a component that cannot even say what it needs is a problem too."""
+def problems_of(experiment: Experiment, plugins: Plugins = NOBODY) -> tuple[Problem, ...]:
+    """`compatibility`, where a component that cannot even say what it needs is a problem too, and so is a guest of
+    these plugins that raises when it is asked what every command asks."""
+    guests = [(slot, guest) for slot, one in experiment.slots() if (guest := plugins.guest(type(one)))]
+    if not guests:
+        return _problems(experiment)
+    found: list[Problem] = []
+    names = " or ".join(str(guest) for _, guest in guests)
+    with guarded(names, lambda said: found.append(Problem(guests[0][0], f"{names} raised {said}", RAISED))):
+        found += _problems(experiment)
+        experiment.options_key()
+        for path in experiment.dataset.files():
+            path.exists()
+    return tuple(found)
+
+
+def _problems(experiment: Experiment) -> tuple[Problem, ...]:
     try:
         return compatibility(experiment)
     except GadError as error:

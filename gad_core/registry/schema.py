@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 
 
+LONGEST_PART = 255
+"""Bytes of the name of a file or folder, on all usual file systems."""
+LONGEST_NAME = 1000
+"""Bytes of a name of several parts, which leaves room for what lies around and inside: paths have 4,096 at most."""
+LARGEST_SEED = 2**63 - 1
+"""The generators take 64 bits, with a sign."""
+
+
 def _names_a_folder(name: str) -> str:
-    if not all(part and not part.startswith(".") and part.isprintable() for part in name.split("/")) or "\\" in name:
+    parts = name.split("/")
+    if not all(part and not part.startswith(".") and part.isprintable() for part in parts) or "\\" in name:
         raise ValueError(f"{name!r} cannot name a run folder: no leading dots, empty parts, backslashes or line breaks")
+    longest, whole = max(len(part.encode()) for part in parts), len(name.encode())
+    if longest > LONGEST_PART or whole > LONGEST_NAME:
+        most = f"{LONGEST_PART} a part, {LONGEST_NAME} in all"
+        raise ValueError(f"a name of {whole} bytes cannot name a run folder: {most}")
     return name
 
 
-def _once_each(seeds: tuple[int, ...]) -> tuple[int, ...]:
+def once_each(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """The seeds; raises `ValueError` where one stands twice: its run would be counted as two."""
     if len(set(seeds)) < len(seeds):
         raise ValueError("the same seed stands here twice")
     return seeds
@@ -23,7 +37,8 @@ def _once_each(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 FolderName = Annotated[Name, AfterValidator(_names_a_folder)]
 """Names of experiments and sweeps are folders in `runs/`."""
-Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_once_each)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(once_each)]
 
 
 class Entry(BaseModel):
@@ -37,7 +52,7 @@ class Entry(BaseModel):
 class ExperimentEntry(BaseModel):
     """Five components, by the names of their sections, and a recipe."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     dataset: Name = Field(description="entry of `datasets`")
     backbone: Name = Field(description="entry of `backbones`")

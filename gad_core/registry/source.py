@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ import yaml
 from yaml.reader import ReaderError
 
 from gad_core.errors import RegistryError
+
+LARGEST = 2**20
+"""Bytes of a registry file: what is larger was meant for something else, and would take minutes to read."""
+MOST = 100_000
+"""Values in a registry file, counted anew wherever an alias stands for them."""
+DEEPEST = 50
+"""Levels of mappings and lists."""
 
 Path_ = tuple[str | int, ...]
 """Where a value stands in the file: keys and list positions from the top."""
@@ -29,6 +37,9 @@ INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)")
 WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
     word: value for value, words in ((True, "true True TRUE"), (False, "false False FALSE")) for word in words.split()
 } | dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan)  # fmt: skip
+
+UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+"""Characters that no path and no file of text can hold; YAML's escapes can."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Source:
         line, column = self.place(fault)
         dotted = ".".join(map(str, fault.path))
         lines = self.text.splitlines()
-        shown = lines[line].rstrip() if line < len(lines) else ""
+        shown = _excerpt(lines[line].rstrip(), column) if line < len(lines) else ""
         text = f"{self.file}:{line + 1}:{column + 1}: {dotted + ': ' if dotted else ''}{fault.message}\n"
         text += f"{line + 1:>4} | {shown}".rstrip()
         return f"{text}\n     = {fault.hint}" if fault.hint else text
@@ -78,17 +89,34 @@ class Source:
         return RegistryError("\n".join(dict.fromkeys(messages)))
 
 
+def _excerpt(line: str, column: int) -> str:
+    """The part of a line around a column that fits a screen."""
+    start = max(0, column - 60) if len(line) > 160 else 0
+    return ("…" if start else "") + line[start : start + 160] + ("…" if len(line) > start + 160 else "")
+
+
 # ------------------------------------------------------------------------------------------------------------- reading
 
 
 def read(path: Path) -> Source:
     """Reads a registry file. Raises `RegistryError` when it cannot be read or is no YAML at all."""
+
+    def refused(reason: str) -> RegistryError:
+        return RegistryError(reason, where=str(path), hint="name a registry file, such as registry.yaml")
+
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise RegistryError(reason, where=str(path), hint="name a registry file, such as registry.yaml") from error
-    return parse(text, str(path))
+        found = path.stat()  # before it is opened: a pipe without a writer would wait for ever
+        if not stat.S_ISREG(found.st_mode):
+            raise refused("is a folder" if stat.S_ISDIR(found.st_mode) else "is a pipe or a device, not a file")
+        if found.st_size > LARGEST:
+            raise refused(f"has {found.st_size:,} bytes; a registry file has at most {LARGEST:,}")
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError as error:
+        raise refused("there is no such file") from error
+    except OSError as error:
+        raise refused(error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise refused(f"is no UTF-8 text: {error}") from error
 
 
 def parse(text: str, file: str = "registry.yaml") -> Source:
@@ -98,10 +126,10 @@ def parse(text: str, file: str = "registry.yaml") -> Source:
     """
     source = Source(file, text)
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         source.values = _Reader(source, loader).value(node, ()) if node is not None else {}
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise source.refuse([_not_yaml(error, text)]) from error
     return source
 
@@ -114,17 +142,57 @@ def value_of(text: str, where: str) -> Any:
     return source.values if text.strip() else None
 
 
-def _not_yaml(error: yaml.YAMLError | RecursionError, text: str) -> Fault:
-    hint = "check quotes, colons and indentation"
+def _not_yaml(error: yaml.YAMLError, text: str) -> Fault:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         place = (mark.line, mark.column) if mark else (0, 0)
-        return Fault((), f"is not YAML: {error.problem or error.context}", hint, place=place)
+        if isinstance(error, _Refused):
+            return Fault((), str(error.problem), error.note or "", place=place)
+        return Fault(
+            (), f"is not YAML: {error.problem or error.context}", "check quotes, colons and indentation", place=place
+        )
     if isinstance(error, ReaderError):
         before = text[: error.position]
         place = (before.count("\n"), len(before) - before.rfind("\n") - 1)
         return Fault((), f"is not YAML: {error.reason}", "remove the character", place=place)
-    return Fault((), "is nested too deeply, or an anchor contains itself", "write it out without `*`", place=(0, 0))
+    return Fault((), f"is not YAML: {error}", place=(0, 0))
+
+
+class _Refused(yaml.MarkedYAMLError):
+    """YAML that stands for more than fits any memory, for something without an end, or for what cannot be written; the
+    `note` says what to do."""
+
+
+PLAINLY = "write it plainly, without `*`"
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes, and counts those that aliases repeat before anybody walks through them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.count = self.depth = 0
+        self.sizes: dict[int, int] = {}
+        """How many values a finished node stands for, by its `id`."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event, before = self.peek_event(), self.count
+        mark: Any = event.start_mark
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise _Refused(problem=f"is nested more than {DEEPEST} levels deep", problem_mark=mark, note=PLAINLY)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        if not isinstance(event, yaml.AliasEvent):
+            self.count += 1
+            self.sizes[id(node)] = self.count - before
+        elif id(node) in self.sizes:
+            self.count += self.sizes[id(node)]
+        else:
+            raise _Refused(problem=f"{event.anchor!r} contains itself", problem_mark=mark, note=PLAINLY)
+        if self.count > MOST:
+            raise _Refused(problem=f"stands for more than {MOST:,} values", problem_mark=mark, note=PLAINLY)
+        return node
 
 
 @dataclass
@@ -138,10 +206,20 @@ class _Reader:
         self.source.places[path] = _mark(node)
         self._check_tag(node, path)
         if isinstance(node, yaml.ScalarNode):
-            return node.value if node.style is not None else scalar(node.value)
+            return self._scalar(node)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         return self._mapping(node, path)
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        text = _text_of(node)
+        if node.style is not None:
+            return text
+        try:
+            return scalar(text)
+        except OverflowError as error:
+            note = "write a smaller one, or put a text in quotes"
+            raise _Refused(problem=str(error), problem_mark=_start(node), note=note) from error
 
     def _mapping(self, node: yaml.Node, path: Path_) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -151,7 +229,7 @@ class _Reader:
                 note = Fault(path, "keys are plain words; merging with << is not supported", place=place)
                 self.source.faults.append(note)
                 continue
-            key = key_node.value
+            key = _text_of(key_node)
             inner = (*path, key)
             if key not in values:
                 self.source.key_places[inner] = place
@@ -173,23 +251,44 @@ class _Reader:
             self.source.faults.append(Fault(path, f"the tag {node.tag!r} is not supported", hint))
 
 
+def _text_of(node: yaml.ScalarNode) -> str:
+    """The text of a scalar."""
+    odd = UNWRITABLE.search(node.value)
+    if odd:
+        problem = f"holds the character {odd[0]!r}, which cannot be written"
+        raise _Refused(problem=problem, problem_mark=_start(node), note="remove it")
+    return node.value
+
+
+def _start(node: yaml.Node) -> Any:
+    """Where a node begins, for an error; the stubs of PyYAML know two kinds of marks."""
+    return node.start_mark
+
+
 def _mark(node: yaml.Node) -> Place:
     return node.start_mark.line, node.start_mark.column
 
 
 def scalar(text: str) -> Any:
-    """The value of a scalar without quotes, by the YAML 1.2 core schema."""
+    """The value of a scalar without quotes, by the YAML 1.2 core schema; raises `OverflowError` for an integer that no
+    machine counts with."""
     if text in WORDS:
         return WORDS[text]
-    if INTEGER.fullmatch(text):
-        return int(text)
-    if BASED.fullmatch(text):
-        return int(text, 0)
+    if INTEGER.fullmatch(text) or BASED.fullmatch(text):
+        return _integer(text)
     if NUMBER.fullmatch(text):
         return float(text)
     if INFINITE.fullmatch(text):
         return -math.inf if text.startswith("-") else math.inf
     return text
+
+
+def _integer(text: str) -> int:
+    digits = len(text.lstrip("+-").lstrip("0"))
+    value = int(text, 0 if BASED.fullmatch(text) else 10) if digits <= 70 else None
+    if value is None or not -(2**63) <= value < 2**63:
+        raise OverflowError(f"an integer of {digits} digits is beyond 64 bits")
+    return value
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
@@ -201,7 +300,11 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "'" if not isinstance(scalar(text), str) else None if text.isprintable() else '"'
+    try:
+        plain = isinstance(scalar(text), str)
+    except OverflowError:  # digits
+        plain = False
+    style = "'" if not plain else None if text.isprintable() else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

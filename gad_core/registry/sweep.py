@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gad_core.compatibility import repeats_the_answer
 from gad_core.experiment import Experiment
-from gad_core.registry.resolve import Change, Resolver, problems_of
+from gad_core.names import shortened
+from gad_core.plugins import Plugins
+from gad_core.registry.resolve import NOBODY, Change, Resolver, problems_of
 from gad_core.registry.schema import SLOTS, ExperimentEntry, SweepEntry
 from gad_core.registry.source import Fault, Path_
 from gad_core.registry.told import names, shown
 
 LONGEST = 150
-"""Characters of a point's name, which is the name of a folder."""
+"""Bytes of a point's name, which is the name of a folder."""
+MOST = 2000
+"""Points of a sweep: more come of a mistake, and checking them would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,8 @@ def resolve_sweep(resolver: Resolver, name: str, entry: SweepEntry) -> tuple[Swe
         experiment = resolver.experiment(unique, point.entry, ("sweeps", name), point.places, point.changes)
         if experiment is None:
             continue
-        experiment = normalised(experiment)
-        problems = problems_of(experiment)
+        experiment = normalised(experiment, resolver.plugins)
+        problems = problems_of(experiment, resolver.plugins)
         if problems:
             skipped.append(Skipped(point.label, problems[0].message))
         elif experiment.options_key() in equal:
@@ -76,6 +81,10 @@ def _sound(resolver: Resolver, name: str, entry: SweepEntry) -> bool:
     """Whether base and keys lead somewhere and the values may stand there; what does not is noted."""
     before = len(resolver.faults)
     at: Path_ = ("sweeps", name)
+    points = math.prod(map(len, entry.vary.values()))
+    if points > MOST:
+        message = f"has {points:,} points; {MOST:,} is the most"
+        resolver.faults.append(Fault((*at, "vary"), message, "vary less at once, in several sweeps", True))
     if entry.base not in resolver.file.experiments:
         resolver.dangling("experiments", entry.base, (*at, "base"))
     for key, values in entry.vary.items():
@@ -144,9 +153,9 @@ def _lacking(resolver: Resolver, slot: str, option: str, entry: ExperimentEntry)
     return None
 
 
-def normalised(experiment: Experiment) -> Experiment:
+def normalised(experiment: Experiment, plugins: Plugins = NOBODY) -> Experiment:
     """The experiment without what has no effect in it."""
-    problems = problems_of(experiment)
+    problems = problems_of(experiment, plugins)
     inert = {problem.slot for problem in problems if problem.inert}
     if "labels" in inert:
         experiment = replace(experiment, labels=None)
@@ -162,7 +171,7 @@ def normalised(experiment: Experiment) -> Experiment:
 
 def _unique(label: str, taken: Collection[str], name: str) -> str:
     """A label as the last part of a name that is short enough for a folder and nobody else's."""
-    short = label[:LONGEST]
+    short = shortened(label, LONGEST)
     numbered = itertools.chain([short], (f"{short}~{number}" for number in itertools.count(2)))
     return next(one for one in numbered if f"{name}/{one}" not in taken)
 

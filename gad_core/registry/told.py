@@ -98,7 +98,8 @@ def shown(value: Any) -> str:
     """A value as it stands in a registry file."""
     if isinstance(value, dict | list | tuple):
         return "a mapping" if isinstance(value, dict) else "a list"
-    return repr(value) if isinstance(value, str) else json.dumps(value)
+    text = repr(value) if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:120]}…"
 
 
 def names(model: type[BaseModel]) -> set[str]:

@@ -14,6 +14,7 @@ from gad_core.bootstrap import STREAMS, Resampled, load_resampled
 from gad_core.contracts import Corpus
 from gad_core.errors import CheckpointError
 from gad_core.files import sweep
+from gad_core.names import file_stem
 from gad_core.report.table import Comparison, save_comparison, synthetic, terminal
 from gad_core.results import Results
 from gad_core.run_folder import PREDICTIONS, RunPlace
@@ -60,8 +61,7 @@ def read_resampled(results: Sequence[Results], root: Path) -> dict[tuple[str, in
 
 def comparison_stem(title: str) -> str:
     """The file name of a comparison, without its suffix; long lists of experiments are cut short."""
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in title)
-    return f"comparison-{safe[:60].strip('-.')}"
+    return f"comparison-{file_stem(title)}"
 
 
 def pictures(
@@ -80,7 +80,8 @@ def pictures(
     for relation in dict.fromkeys(predictions.asks):
         rows, space = predictions.of(relation), corpus.spaces[relation]
         if (rows.truth >= 0).any():
-            found[f"confusion-{relation}.png"] = partial(confusion, rows, space, title=relation, note=note)
+            found[f"confusion-{file_stem(relation)}.png"] = partial(confusion, rows, space, title=relation, note=note)
         if corpus.protocol in STREAMS:
-            found[f"timeline-{relation}.png"] = partial(timelines, rows, space, corpus.features.fps, note=note)
+            draw = partial(timelines, rows, space, corpus.features.fps, note=note)
+            found[f"timeline-{file_stem(relation)}.png"] = draw
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from statistics import fmean, stdev
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from gad_core.bootstrap import Resampled
+from gad_core.errors import visible
 from gad_core.files import write_text
 from gad_core.report.significance import ahead, told
 from gad_core.results import Results
@@ -246,7 +249,7 @@ def terminal(comparison: Comparison, console: Console) -> None:
     header = comparison.header()
     rows = [
         [cell.replace(" ± ", "±").replace(" (published ", "\n(").replace(" ", "\N{NO-BREAK SPACE}") for cell in row]
-        for row in comparison.rows(lambda text: f"[bold green]{text}[/bold green]", escape)
+        for row in comparison.rows(lambda text: f"[bold green]{text}[/bold green]", lambda text: escape(visible(text)))
     ]
     scores = range(WORDS, WORDS + len(comparison.metrics))
     costs = range(scores.stop, len(header) - NAMED_LAST)
@@ -272,17 +275,30 @@ def _printed(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequ
         title = title if title.endswith("/s") else title.replace("/", " / ")
         table.add_column(title, justify="left" if words else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(row[column] for column in kept))
+        table.add_row(*(Text.from_markup(row[column]) for column in kept))
     return table
 
 
 def markdown(comparison: Comparison) -> str:
     """A GitHub table with its notes."""
-    header, piped = comparison.header(), lambda text: text.replace("|", "\\|")
-    lines = ["| " + " | ".join(map(piped, header)) + " |", "|" + " --- |" * WORDS + " ---: |" * (len(header) - WORDS)]
-    rows = comparison.rows(lambda text: f"**{text}**", piped)
+    header = comparison.header()
+    lines = [
+        "| " + " | ".join(map(markdown_escape, header)) + " |",
+        "|" + " --- |" * WORDS + " ---: |" * (len(header) - WORDS),
+    ]
+    rows = comparison.rows(lambda text: f"**{text}**", markdown_escape)
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, *(f"\n{note}" for note in comparison.notes())]) + "\n"
+    return "\n".join([*lines, *(f"\n{markdown_escape(note)}" for note in comparison.notes())]) + "\n"
+
+
+def markdown_escape(text: str) -> str:
+    """Text that Markdown shows as it stands: no markup, no HTML, no link, no further line or cell."""
+    return re.sub(r"[\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", _line(text))
+
+
+def _line(text: str) -> str:
+    """A text as one line without what nobody sees."""
+    return visible(" ".join(text.splitlines()))
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -305,13 +321,21 @@ def as_csv(comparison: Comparison) -> str:
             values += [figure.mean, figure.deviation, best] if figure else ["", "", ""]
         scored = (line.drawn[0].answers, line.drawn[0].recordings) if line.drawn else ("", "")
         seeds = " ".join(map(str, line.seeds))
-        writer.writerow([
+        writer.writerow(map(_no_formula, [
             line.experiment, line.dataset, line.head, line.labels, line.auxiliary, line.protocol, seeds, *scored,
             *values,
             *(line.expected.get(name, "") for name in published), line.train_speed.mean, line.evaluation_speed.mean,
             line.trainable, line.memory, "; ".join(f"{key}: {value}" for key, value in line.usage.items()),
-        ])  # fmt: skip
+        ]))  # fmt: skip
     return file.getvalue()
+
+
+def _no_formula(cell: object) -> object:
+    """A cell that a spreadsheet does not take for a formula: a text that looks like one has a `'` in front."""
+    if not isinstance(cell, str):
+        return cell
+    text = _line(cell)
+    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t")) else text
 
 
 def latex(comparison: Comparison) -> str:
@@ -331,7 +355,8 @@ def latex_escape(text: str) -> str:
     """Text that LaTeX prints as it stands; `±` and dashes become commands."""
     special = {character: f"\\{character}" for character in "&%$#_{}"}
     special |= {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$"}
-    return "".join(special.get(character, character) for character in text)
+    special |= {"<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}"}
+    return "".join(special.get(character, character) for character in _line(text))
 
 
 def save_comparison(comparison: Comparison, root: Path, stem: str) -> None:

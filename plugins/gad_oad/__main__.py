@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
-from gad_core.errors import DataError, GadError
+from gad_core.cli.ending import Told
+from gad_core.cli.say import say
+from gad_core.cli.types import RATE
+from gad_core.errors import DataError
 from gad_oad.rasterise import Conversion, Rounding, convert
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ BENCHMARKS = ("thumos14", "epic-kitchens-100", "crosstask", "ego4d-goalstep")
 FILE = click.Path(exists=True, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Told)
 def main() -> None:
     """Online action detection."""
 
@@ -30,7 +32,7 @@ def main() -> None:
 @click.argument("annotations", type=FILE, nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder to write to")
 @click.option("--features", type=FILE, help="feature store: its lengths and rate are those of the targets")
-@click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="frames a second, without a store")
+@click.option("--fps", type=RATE, help="frames a second, without a store")
 @click.option("--rounding", type=click.Choice(get_args(Rounding)), default="centre", show_default=True)
 @click.option("--data-info", type=FILE, help="data_info.json whose session sets (and GoalStep classes) are taken over")
 @click.option("--section", help="its entry, where it describes several datasets")
@@ -60,22 +62,18 @@ def convert_command(
     Example:
       python -m gad_oad convert crosstask crosstask_release.zip --features data/crosstask.lmdb --out data/crosstask
     """
-    try:
-        told = _told(features, fps)
-        sessions = _sessions(data_info, section)
-        found = _read(benchmark, annotations, data_info, actions, videos, levels or ("steps", "substeps"))
-        done = convert(found, out, fps=told[0], lengths=told[1], rounding=rounding, sessions=sessions, force=force)
-    except (GadError, OSError) as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
+    told = _told(features, fps)
+    sessions = _sessions(data_info, section)
+    found = _read(benchmark, annotations, data_info, actions, videos, levels or ("steps", "substeps"))
+    done = convert(found, out, fps=told[0], lengths=told[1], rounding=rounding, sessions=sessions, force=force)
     report(done, out)
 
 
 def report(done: Conversion, out: Path) -> None:
     """Prints what was written and what was not used."""
-    click.echo(f"{done.actions} actions, {done.recordings} recordings, {done.frames} frames are in {out}")
+    say(f"{done.actions} actions, {done.recordings} recordings, {done.frames} frames are in {out}")
     for reason, count in done.skipped.items():
-        click.echo(f"{count} × {reason}", err=True)
+        say(f"{count} × {reason}", err=True)
 
 
 def _told(features: Path | None, fps: float | None) -> tuple[float, dict[str, int] | None]:

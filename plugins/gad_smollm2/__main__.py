@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from gad_core.errors import GadError
+from gad_core.cli.ending import Told
+from gad_core.cli.say import say
 
 
-@click.group()
+@click.group(cls=Told)
 def main() -> None:
     """The pretrained language model SmolLM2-135M-Instruct (Apache-2.0)."""
 
@@ -23,12 +22,8 @@ def fetch() -> None:
     """
     from gad_smollm2 import weights
 
-    try:
-        place = weights.fetch(click.echo)
-    except GadError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    click.echo(f"SmolLM2-135M-Instruct is in {place}")
+    place = weights.fetch(say)
+    say(f"SmolLM2-135M-Instruct is in {place}")
 
 
 if __name__ == "__main__":
