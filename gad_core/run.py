@@ -66,25 +66,6 @@ def run(
     return results
 
 
-def make_accelerator(experiment: Experiment, root: Path) -> Accelerator:
-    """The device, precision and trackers of an experiment; `auto` is bf16 where a GPU has it.
-
-    Raises `TrainingError` when a tracker is not installed.
-    """
-    options = experiment.training
-    gpu_has_it = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    bf16 = options.precision == "bf16" or (options.precision == "auto" and gpu_has_it)
-    try:
-        return Accelerator(
-            mixed_precision="bf16" if bf16 else "no",
-            log_with=list(options.trackers) or None,
-            project_dir=root / "trackers",
-        )
-    except (ImportError, ValueError) as error:
-        hint = f"install {', '.join(options.trackers)}, or remove `trackers`"
-        raise TrainingError(f"cannot log to {list(options.trackers)}: {error}", hint=hint) from error
-
-
 def make_model(experiment: Experiment, corpus: Corpus, seed: int) -> ActionModel:
     """The model of an experiment for an opened dataset."""
     model = compose(experiment, spaces=corpus.spaces, prompts=corpus.prompts, width=corpus.features.width, seed=seed)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from gad_core.errors import GadError
 from gad_core.experiment import Experiment
+from gad_core.processes import make_accelerator
 from gad_core.progress import Reporter
 from gad_core.registry import Registry
 from gad_core.report import compare
 from gad_core.results import Results
-from gad_core.run import make_accelerator, run
+from gad_core.run import run
 
 
 def run_all(
