@@ -136,5 +136,5 @@ def best(loaded: Loaded, asks: str, scores: np.ndarray) -> list[tuple[str, str]]
 def csv_line(*cells: str) -> str:
     """A line of CSV without its end; cells are quoted where they must be."""
     file = io.StringIO()
-    csv.writer(file, lineterminator="").writerow(cells)
-    return file.getvalue()
+    csv.writer(file).writerow(cells)
+    return file.getvalue().removesuffix("\r\n")

@@ -26,6 +26,7 @@ from gad_core.machine import device_name, memory_told, peak_memory_mb, reset_pea
 from gad_core.progress import Reporter
 from gad_core.report import pictures
 from gad_core.results import Log, Results, RunFolder, Timing, fingerprint
+from gad_core.trackers import tracking
 from gad_core.training import Trainer
 
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
@@ -45,25 +46,26 @@ def run(
     if finished is not None:
         reporter.note(f"{experiment.name} seed {seed}: finished before and nothing has changed")
         return finished
-    accelerator.wait_for_everyone()  # nobody looks for a finished run in a folder that is being prepared
-    if accelerator.is_main_process:
-        folder.prepare(experiment, identity, inputs, fresh=force)
-    accelerator.wait_for_everyone()
-    corpus = experiment.dataset.open()
-    model = make_model(experiment, corpus, seed).to(accelerator.device)
-    if experiment.training.liger:
-        model.transformer.use_liger()
-    if experiment.training.compile:
-        model.transformer.compile(dynamic=True)
-    reset_peak_memory()
-    current = RunInProgress(experiment, seed, folder, model, corpus, accelerator, reporter)
-    place = current.train()
-    test = current.evaluate_kept(place)
-    results = current.results(place, test, identity, inputs)
-    if accelerator.is_main_process:
-        current.write(results, test)
-    accelerator.wait_for_everyone()
-    return results
+    with tracking(accelerator, experiment, seed):
+        accelerator.wait_for_everyone()  # nobody looks for a finished run in a folder that is being prepared
+        if accelerator.is_main_process:
+            folder.prepare(experiment, identity, inputs, fresh=force)
+        accelerator.wait_for_everyone()
+        corpus = experiment.dataset.open()
+        model = make_model(experiment, corpus, seed).to(accelerator.device)
+        if experiment.training.liger:
+            model.transformer.use_liger()
+        if experiment.training.compile:
+            model.transformer.compile(dynamic=True)
+        reset_peak_memory()
+        current = RunInProgress(experiment, seed, folder, model, corpus, accelerator, reporter)
+        place = current.train()
+        test = current.evaluate_kept(place)
+        results = current.results(place, test, identity, inputs)
+        if accelerator.is_main_process:
+            current.write(results, test)
+        accelerator.wait_for_everyone()
+        return results
 
 
 def make_model(experiment: Experiment, corpus: Corpus, seed: int) -> ActionModel:
@@ -107,8 +109,6 @@ class RunInProgress:
             seed=self.seed, folder=self.folder.path, accelerator=self.accelerator, observer=self,
         )  # fmt: skip
         updates = trainer.updates()
-        if self.options.trackers:
-            self.accelerator.init_trackers(f"{self.experiment.name}-{self.seed}".replace("/", "-"))
         name = f"{self.experiment.name} seed {self.seed}"
         self.reporter.note(f"{name}: {updates} updates of {self.options.batch} samples on {self.accelerator.device}")
         smaller = f"set `micro_batch` below {self.options.micro_batch or self.options.batch} (it changes no update)"
@@ -118,8 +118,6 @@ class RunInProgress:
         ):
             place = trainer.run()
         self._save("last")
-        if self.options.trackers:
-            self.accelerator.end_training()
         return place
 
     def resumed(self, place: Place) -> None:

@@ -18,6 +18,7 @@ from gad_core.answering import csv_line
 from gad_core.errors import FeatureError, RegistryError
 from gad_core.features import FeatureStore
 from gad_core.features.memory import ArrayFeatures
+from gad_core.loading import load
 from gad_core.probabilities import probabilities
 from gad_core.testing import write_store
 
@@ -38,6 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     every = {f"r{number}": found.features(number) for number in range(4)}
     write_store(found.root / "fast.lmdb", every, fps=29.97)
     write_store(found.root / "near.lmdb", every, fps=2.001)
+    write_store(found.root / "slow.lmdb", every, fps=1)
     return found
 
 
@@ -142,9 +144,9 @@ def test_python_refuses_other_rates_too(project: Project) -> None:
 
 
 def test_evaluation_refuses_a_store_of_another_rate(project: Project) -> None:
-    other = ("evaluate", "runs/discriminative/0", "--set", f"dataset.features={project.root / 'fast.lmdb'}")
+    other = ("evaluate", "runs/discriminative/0", "--set", f"dataset.features='{project.root}/slow.lmdb'")
     other = (*other, "--set", "dataset.fps=null")
-    assert "these are 29.97" in project.refused(*other)
+    assert "trained on 2 frames a second, these are 1" in project.refused(*other)
     assert project.gad(*other, "--any-fps", "--json").exit_code == 0
 
 
@@ -186,7 +188,7 @@ def test_what_a_generative_head_says_about_probability(project: Project) -> None
     store = FeatureStore(project.root / "mine.lmdb")
     found = {}
     for decoding in ("free", "trie", "score-all"):
-        loaded = gad_core.load(run, override=[f"head.decoding={decoding}"])
+        loaded = load(run, override=[f"head.decoding={decoding}"])
         found[decoding] = loaded.probabilities(loaded.predict([loaded.clip("r2", range(6))], store).scores)[0]
     assert np.isnan(found["free"]).all()
     assert np.isfinite(found["trie"]).sum() == 1
