@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import parse_flag_from_env
 
 from gad_core.batching import stable_seed
 from gad_core.errors import GadError, TrainingError
@@ -70,7 +71,7 @@ def processes_asked() -> int:
     if asked > 1 and _number(RANKS) is None:
         raise TrainingError(f"{SIZES[0]} is {asked}, and nothing says which of them this is", hint=LAUNCH)
     here, devices = _number(("LOCAL_WORLD_SIZE",)) or 1, torch.cuda.device_count()
-    if devices and here > devices and not os.environ.get("ACCELERATE_USE_CPU"):
+    if devices and here > devices and not parse_flag_from_env("ACCELERATE_USE_CPU"):
         raise TrainingError(
             f"{here} processes were launched on a machine with {devices} GPU{'s' if devices > 1 else ''}",
             hint="start one process a GPU, or set ACCELERATE_USE_CPU=true to train on the CPU",
@@ -104,13 +105,15 @@ def _takes_bf16(experiment: Experiment) -> bool:
 
 @contextmanager
 def one_voice() -> Iterator[None]:
-    """What all processes of a launch find wrong is said by one of them, and they end alike.
+    """What all processes of a launch find wrong is said by one of them, and they end alike; in the end they part.
 
     Raises `TrainingError` where another process has ended, and `SystemExit` where it has been said.
     """
     try:
         with peers_told():
             yield
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
     except GadError as error:
         if not _first_to_say(str(error)):
             raise SystemExit(2) from error
