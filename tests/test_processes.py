@@ -7,11 +7,13 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -21,8 +23,9 @@ from safetensors.torch import load_file
 
 from gad_core.batching import micro_batches, micro_size
 from gad_core.errors import TrainingError
-from gad_core.processes import peers_told, processes_asked
+from gad_core.processes import make_accelerator, peers_told, processes_asked
 from gad_core.results import load_predictions
+from gad_core.training_options import Training
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 REGISTRY = """\
@@ -215,6 +218,31 @@ def test_a_process_that_is_killed_ends_the_others(tmp_path: Path) -> None:
     assert "gad_core/training.py" not in errors
 
 
+def test_without_an_agent_the_survivor_says_that_another_has_ended(tmp_path: Path) -> None:
+    """As under a launcher that ends nobody itself."""
+    folder = project(tmp_path / "it", training="micro_batch: 2, phases: [{epochs: 10000}], log_every: 1")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    both = []
+    for rank in ("0", "1"):
+        said = {"WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        both.append(
+            subprocess.Popen(
+                command("gad run registry.yaml"), cwd=folder, env=environment(**said), stderr=subprocess.PIPE, text=True
+            )
+        )
+    log = run_of(folder) / "log.jsonl"
+    while both[0].poll() is None and (not log.exists() or log.read_text().count("\n") < 3):
+        time.sleep(0.05)
+    both[1].kill()
+    _, errors = both[0].communicate(timeout=60)
+    both[1].communicate()
+    assert both[0].returncode == 2
+    assert errors.count("another process of this run has ended") == 1, errors
+    assert "Traceback" not in errors
+
+
 LOST = (
     torch.distributed.DistBackendError("NCCL error: remote process exited"),
     RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [::1]:1"),
@@ -230,6 +258,12 @@ def test_what_survivors_say_is_one_line(error: RuntimeError) -> None:
 def test_an_error_of_our_own_is_not_taken_for_a_lost_process() -> None:
     with pytest.raises(RuntimeError, match="shapes differ"), peers_told():
         raise RuntimeError("shapes differ")
+
+
+def test_experiments_of_one_command_may_differ_in_precision(tmp_path: Path) -> None:
+    for precision, found in (("fp32", "no"), ("bf16", "bf16"), ("fp32", "no")):
+        experiment = SimpleNamespace(training=Training(precision=precision))
+        assert make_accelerator(experiment, tmp_path).mixed_precision == found  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------------ dealing micro-batches
