@@ -40,8 +40,11 @@ def evaluation_batches(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[first : first + size] for first in range(0, len(order), size)]
 
 
-def share(batch: Sequence[int], *, rank: int, world: int, micro: int | None) -> list[list[int]]:
-    """The micro-batches of one process: samples `rank`, `rank + world`, … of an update, `micro` at a time."""
-    mine = list(batch[rank::world])
-    size = micro or max(1, len(mine))
-    return [mine[first : first + size] for first in range(0, len(mine), size)]
+def micro_batches(batch: Sequence[int], size: int) -> list[list[int]]:
+    """The pieces of an update, `size` samples each but for the last one."""
+    return [list(batch[first : first + size]) for first in range(0, len(batch), size)]
+
+
+def micro_size(batch: int, micro: int | None, world: int) -> int:
+    """Samples of a micro-batch: `micro`, or less where `batch` samples would not give every process one."""
+    return min(micro or batch, -(-batch // world))

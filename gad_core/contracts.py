@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtim
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SerializationInfo, ValidationInfo
 
+from gad_core.probabilities import Scoring
 from gad_core.values import (
     Codebook,
     LabelRef,
@@ -152,6 +153,11 @@ class Head(Component):
         """Whether the answer is read from class layers: at [CLS], or at the last frame where nothing is written."""
         reads_cls = any(Slot.CLS in branch for branch in self.layout(Stage.TRAIN))
         return reads_cls or not any(Slot.CUE in branch for branch in self.layout(Stage.PREDICT))
+
+    @property
+    def scoring(self) -> Scoring:
+        """What its scores say about probability; a softmax tells it unless a head says otherwise."""
+        return "logits"
 
 
 # ----------------------------------------------------------------------------------------------- auxiliary task

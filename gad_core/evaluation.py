@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,21 +37,27 @@ def predict_samples(
     samples: Sequence[Sample],
     feed: Feed,
     *,
-    accelerator: Accelerator,
+    accelerator: Accelerator | None = None,
     batch: int,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """The answers to every query of some samples, in their order, the same in every process."""
+    """The answers to every query of some samples, in their order.
+
+    The processes of an `accelerator` share the work, and all have all answers; without one this process does it all.
+    """
     assembler = model.assembler
     lengths = [assembler.length(sample, feed.tokens) for sample in samples]
-    plan = evaluation_batches(lengths, batch)[accelerator.process_index :: accelerator.num_processes]
+    plan = evaluation_batches(lengths, batch)
+    if accelerator:
+        plan = plan[accelerator.process_index :: accelerator.num_processes]
     training = model.training
     model.eval()
     start = time.perf_counter()
     with model.transformer.merged():
-        found = list(_answers(model, plan, samples, feed, accelerator, workers, progress))
-    gathered = dict(gather_object(found)) if accelerator.num_processes > 1 else dict(found)
+        autocast = accelerator.autocast if accelerator else nullcontext
+        found = list(_answers(model, plan, samples, feed, autocast, workers, progress))
+    gathered = dict(gather_object(found)) if accelerator and accelerator.num_processes > 1 else dict(found)
     seconds = time.perf_counter() - start
     model.train(training)
     return Evaluation(_table(model, samples, gathered), seconds)
@@ -61,21 +68,21 @@ def _answers(
     plan: Sequence[Sequence[int]],
     samples: Sequence[Sample],
     feed: Feed,
-    accelerator: Accelerator,
+    autocast: Callable[[], AbstractContextManager[object]],
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The samples of a plan with the scores (queries, C) of each."""
     if all(sample.band and len(sample.queries) == len(sample.clip) for sample in samples) and cacheable(model):
         for number, indices in enumerate(plan):
-            with accelerator.autocast():
+            with autocast():
                 yield from zip(indices, _in_step(model, [samples[index] for index in indices], feed), strict=True)
             if progress:
                 progress(number + 1, len(plan))
         return
     batches = feed.batches(plan, samples, model.assembler, Stage.PREDICT, workers)
     for number, (indices, made) in enumerate(zip(plan, batches, strict=True)):
-        with accelerator.autocast():
+        with autocast():
             scores = model.predict(made).float().cpu().numpy()
         counts = [len(samples[index].queries) for index in indices]
         yield from zip(indices, np.split(scores, np.cumsum(counts)[:-1]), strict=True)

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from gad_core.action_model import ActionModel
 from gad_core.checkpoint import load_weights, read_labels, same_codes, same_labels
 from gad_core.composition import compose
 from gad_core.contracts import Features
-from gad_core.errors import CheckpointError, FeatureError, RegistryError
+from gad_core.errors import FeatureError, RegistryError
 from gad_core.evaluation import predict_samples
 from gad_core.experiment import Experiment
 from gad_core.feeding import Feed
+from gad_core.probabilities import probabilities
 from gad_core.registry import rebuild
 from gad_core.registry.source import value_of
 from gad_core.results import load_results
 from gad_core.streaming import Mode, Stream, open_stream
 from gad_core.values import Band, Clip, LabelSpace, Predictions, Query, Sample, Stage
-from gad_core.windows import WindowOptions
+from gad_core.windows import WindowOptions, Windows
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,30 @@ class Loaded:
     fps: float
     device: torch.device
 
-    def predict(self, samples: Sequence[Sample], features: Features, *, batch: int = 16) -> Predictions:
-        """The answers to every query of some samples. Raises `FeatureError` when the features have another shape."""
-        self.require_shape(features)
-        accelerator = Accelerator(cpu=self.device.type == "cpu")
-        return predict_samples(
-            self.model, samples, Feed(features, self.device), accelerator=accelerator, batch=batch
-        ).predictions
+    def predict(
+        self, samples: Sequence[Sample], features: Features, *, batch: int = 16, any_fps: bool = False
+    ) -> Predictions:
+        """The answers to every query of some samples. Raises `FeatureError` when the features have another shape or,
+        without `any_fps`, another rate."""
+        self.require_features(features, any_fps=any_fps)
+        return predict_samples(self.model, samples, Feed(features, self.device), batch=batch).predictions
 
-    def readouts(self, samples: Sequence[Sample], features: Features, *, batch: int = 16) -> np.ndarray:
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """The probability of each label, from the scores (N, C) of predictions that ask one relation, or of a stream.
+
+        Rows add up to 1 where the head scores every label. NaN where it says no probability: of labels that `trie` did
+        not choose, and everywhere under `free` (`gad_core.probabilities`).
+        """
+        return probabilities(scores, self.experiment.head.scoring)
+
+    def readouts(
+        self, samples: Sequence[Sample], features: Features, *, batch: int = 16, any_fps: bool = False
+    ) -> np.ndarray:
         """The hidden state at which each query of some samples is read, (Q, H) float32, in their order.
 
-        What a class layer sees: for t-SNE and the like. Raises `FeatureError` when the features have another shape.
+        What a class layer sees: for t-SNE and the like. Raises `FeatureError` as `predict` does.
         """
-        self.require_shape(features)
+        self.require_features(features, any_fps=any_fps)
         found = []
         with torch.no_grad(), self.model.transformer.merged():
             for first in range(0, len(samples), batch):
@@ -63,14 +73,30 @@ class Loaded:
                 found.append(self.model.states(made).flatten(0, 1)[made.places].float().cpu().numpy())
         return np.concatenate(found)
 
-    def require_shape(self, features: Features) -> None:
-        """Raises `FeatureError` when features have another shape than those the model was trained on."""
+    def require_features(self, features: Features, *, any_fps: bool = False) -> None:
+        """Raises `FeatureError` when features have another shape than those the model was trained on, or another rate:
+        by more than 1 %, and without `any_fps`."""
         if (features.tokens, features.width) != (self.tokens, self.width):
             raise FeatureError(
                 f"{features.tokens} tokens a frame of width {features.width}, the model was trained on "
                 f"{self.tokens} of width {self.width}",
                 hint="use features of the same extractor",
             )
+        if not any_fps:
+            self._require_rate(features.fps)
+
+    def _require_rate(self, fps: float) -> None:
+        if not math.isclose(fps, self.fps, rel_tol=0.01):
+            raise FeatureError(
+                f"the model was trained on {self.fps:g} frames a second, these are {fps:g}",
+                hint=f"extract features at {self.fps:g} a second, or go on with `--any-fps` (in Python `any_fps=True`)",
+            )
+
+    @property
+    def windows(self) -> Windows | None:
+        """The windows the model was trained on, None if it was trained on clips."""
+        dataset = self.experiment.dataset
+        return dataset.windows() if isinstance(dataset, WindowOptions) and dataset.streams else None
 
     def stream(
         self,
@@ -79,27 +105,33 @@ class Loaded:
         streams: int = 1,
         frames: int | None = None,
         asks: str | None = None,
+        fps: float | None = None,
         compile: bool = False,
     ) -> Stream:
         """Answers while frames come in: `with loaded.stream() as stream: scores = stream.push(features)`.
 
-        `frames` are what an answer sees, as many as a window of the dataset unless given; `compile` is for long streams
-        on a GPU (`open_stream`). Raises `RegistryError` where the dataset has no windows, and where the head cannot be
-        cached.
+        `frames` are what an answer sees, as many as a window of the dataset unless given; `fps` is the rate at which
+        they will come; `compile` is for long streams on a GPU (`open_stream`). Raises `RegistryError` where the model
+        was trained on clips and `frames` is not given, and where the head cannot be cached; `FeatureError` where `fps`
+        is given and not the one the model was trained on.
         """
+        if fps is not None:
+            self._require_rate(fps)
         return open_stream(
-            self.model, mode, self._band(frames), tokens=self.tokens, streams=streams, asks=asks, compile=compile
+            self.model, mode, self.band(frames), tokens=self.tokens, streams=streams, asks=asks, compile=compile
         )
 
-    def _band(self, frames: int | None) -> Band:
-        dataset = self.experiment.dataset
+    def band(self, frames: int | None = None) -> Band:
+        """What an answer of a stream sees: the latest `frames`, as many as the windows the model was trained on unless
+        given. Raises `RegistryError` where it was trained on clips."""
         if frames is not None:
             return Band(frames, frames)
-        if not isinstance(dataset, WindowOptions):
+        if self.windows is None:
             raise RegistryError(
-                f"dataset '{dataset.name}' has no windows", hint="say how many frames an answer sees: frames, --frames"
+                f"the model was trained on clips ('{self.experiment.dataset.name}') and has no windows",
+                hint="say how many frames an answer sees: `gad predict --window`, `gad stream --frames`",
             )
-        return dataset.windows().band
+        return self.windows.band
 
     def clip(self, recording: str, frames: range | np.ndarray, asks: str = "current") -> Sample:
         """One question about some frames, asked at the last of them."""
@@ -142,7 +174,9 @@ def _overridden(components: Mapping[str, Any], options: Sequence[str]) -> dict[s
     return changed
 
 
-def evaluate(path: Path, split: str, options: Sequence[str], *, batch: int = 32) -> tuple[str, dict[str, float]]:
+def evaluate(
+    path: Path, split: str, options: Sequence[str], *, batch: int = 32, any_fps: bool = False
+) -> tuple[str, dict[str, float]]:
     """The protocol and the metrics of a finished run on a split of its dataset.
 
     `options` are `dataset.<option>=<value>` or `head.<option>=<value>`, values in YAML. Raises `CheckpointError` when
@@ -151,83 +185,5 @@ def evaluate(path: Path, split: str, options: Sequence[str], *, batch: int = 32)
     loaded = load(path, override=options)
     corpus = loaded.experiment.dataset.open()
     same_labels(loaded.spaces, corpus.spaces, path)
-    predictions = loaded.predict(corpus.samples(split), corpus.features, batch=batch)
+    predictions = loaded.predict(corpus.samples(split), corpus.features, batch=batch, any_fps=any_fps)
     return corpus.protocol, corpus.score(predictions)
-
-
-def require_recordings(features: Features, recordings: Sequence[str]) -> None:
-    """Raises `FeatureError` when the features lack one of the recordings."""
-    unknown = [recording for recording in recordings if recording not in features.lengths]
-    if unknown:
-        raise FeatureError(f"no recording {', '.join(map(repr, unknown[:3]))}", hint="see `gad features info`")
-
-
-def clip_samples(
-    loaded: Loaded,
-    features: Features,
-    recordings: Sequence[str],
-    asks: str | None,
-    start: float | None,
-    end: float | None,
-    window: int | None,
-) -> list[Sample]:
-    """The clip from `start` to `end` seconds of each recording, or with `window` one clip that ends at every frame."""
-    asked = asks or next(iter(loaded.model.assembler.prompts))
-    if asked not in loaded.model.assembler.prompts:
-        trained = ", ".join(loaded.model.assembler.prompts)
-        raise CheckpointError(f"the model was not trained to answer {asked!r}", hint=f"it answers {trained}")
-    require_recordings(features, recordings)
-    samples = []
-    for recording in recordings or sorted(features.lengths):
-        length = features.lengths[recording]
-        first = 0 if start is None else max(0, round(start * features.fps))
-        stop = length if end is None else min(length, round(end * features.fps))
-        if first >= stop:
-            hint = f"it has {length} frames at {features.fps:g} a second"
-            raise FeatureError(f"no frame between {start} s and {end} s", where=recording, hint=hint)
-        spans = [(first, stop)] if window is None else [(max(0, t - window), t) for t in range(first + 1, stop + 1)]
-        samples += [loaded.clip(recording, range(*span), asked) for span in spans]
-    return samples
-
-
-def streamed(
-    loaded: Loaded,
-    features: Features,
-    recordings: Sequence[str],
-    mode: Mode,
-    frames: int | None,
-    latencies: list[float],
-    *,
-    compile: bool = False,
-) -> Iterator[str]:
-    """Lines of CSV, a header first: recording, seconds of the frame, label, score; each as soon as it is known.
-
-    The seconds each answer took are appended to `latencies`.
-    """
-    yield "recording,time,label,score"
-    asked = next(iter(loaded.model.assembler.prompts))
-    labels = loaded.spaces[asked].labels
-    with loaded.stream(mode, frames=frames, asks=asked, compile=compile) as stream:
-        for recording in recordings or sorted(features.lengths):
-            stream.restart()
-            for frame in range(features.lengths[recording]):
-                started = time.perf_counter()
-                scores = stream.push(features.read(recording, range(frame, frame + 1)))[0, : len(labels)].cpu()
-                latencies.append(time.perf_counter() - started)
-                best = int(scores.argmax())
-                yield f"{_quoted(recording)},{frame / features.fps:.3f},{_quoted(labels[best])},{scores[best]:.4f}"
-
-
-def answers(loaded: Loaded, features: Features, samples: Sequence[Sample], top: int) -> Iterator[str]:
-    """Lines of CSV, a header first: recording, seconds of the clip's first frame and of its end, label, score."""
-    yield "recording,start,end,label,score"
-    predictions = loaded.predict(samples, features)
-    for sample, scores in zip(samples, predictions.scores, strict=True):
-        labels, frames = loaded.spaces[sample.asks].labels, sample.clip.frames
-        for index in np.argsort(-scores[: len(labels)], kind="stable")[:top]:
-            span = f"{frames[0] / features.fps:.3f},{(frames[-1] + 1) / features.fps:.3f}"
-            yield f"{_quoted(sample.clip.recording)},{span},{_quoted(labels[index])},{scores[index]:.4f}"
-
-
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\n') else cell

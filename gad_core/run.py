@@ -31,6 +31,7 @@ from gad_core.report import drawn_or_warned, pictures
 from gad_core.results import Log, Results, Timing, load_predictions
 from gad_core.resume import Place, remove_resume_point, resume_points
 from gad_core.run_folder import PREDICTIONS, RunFolder, RunPlace
+from gad_core.trackers import tracking
 from gad_core.training import Trainer
 
 T = TypeVar("T")
@@ -97,16 +98,17 @@ def _trained(
     if experiment.training.compile:
         model.transformer.compile(dynamic=True)
     reset_peak_memory()
-    folder = _agreed(accelerator, lambda: _started(experiment, seed, place, identity, reporter, force))
-    current = RunInProgress(experiment, seed, folder, model, corpus, accelerator, reporter)
-    trained = current.train()
-    test = current.evaluate_kept(trained)
-    results = current.results(trained, test, identity)
-    if accelerator.is_main_process:
-        current.write(results, test)
-        place.take_over()
-    accelerator.wait_for_everyone()
-    return results
+    with tracking(accelerator, experiment, seed):
+        folder = _agreed(accelerator, lambda: _started(experiment, seed, place, identity, reporter, force))
+        current = RunInProgress(experiment, seed, folder, model, corpus, accelerator, reporter)
+        trained = current.train()
+        test = current.evaluate_kept(trained)
+        results = current.results(trained, test, identity)
+        if accelerator.is_main_process:
+            current.write(results, test)
+            place.take_over()
+        accelerator.wait_for_everyone()
+        return results
 
 
 def _started(
@@ -144,25 +146,6 @@ def _close(folder: RunFolder, results: Results, opened: Callable[[], Corpus], re
             drawn_or_warned(draw, folder.path / name, reporter.warn)
     for point in resume_points(folder.path):
         remove_resume_point(point)
-
-
-def make_accelerator(experiment: Experiment, root: Path) -> Accelerator:
-    """The device, precision and trackers of an experiment; `auto` is bf16 where a GPU has it.
-
-    Raises `TrainingError` when a tracker is not installed.
-    """
-    options = experiment.training
-    gpu_has_it = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    bf16 = options.precision == "bf16" or (options.precision == "auto" and gpu_has_it)
-    try:
-        return Accelerator(
-            mixed_precision="bf16" if bf16 else "no",
-            log_with=list(options.trackers) or None,
-            project_dir=root / "trackers",
-        )
-    except (ImportError, ValueError) as error:
-        hint = f"install {', '.join(options.trackers)}, or remove `trackers`"
-        raise TrainingError(f"cannot log to {list(options.trackers)}: {error}", hint=hint) from error
 
 
 def make_model(experiment: Experiment, corpus: Corpus, seed: int) -> ActionModel:
@@ -206,8 +189,6 @@ class RunInProgress:
             seed=self.seed, folder=self.folder.path, accelerator=self.accelerator, observer=self,
         )  # fmt: skip
         updates = trainer.updates()
-        if self.options.trackers:
-            self.accelerator.init_trackers(f"{self.experiment.name}-{self.seed}".replace("/", "-"))
         name = f"{self.experiment.name} seed {self.seed}"
         self.reporter.note(f"{name}: {updates} updates of {self.options.batch} samples on {self.accelerator.device}")
         smaller = f"set `micro_batch` below {self.options.micro_batch or self.options.batch} (it changes no update)"
@@ -217,12 +198,10 @@ class RunInProgress:
         ):
             place = trainer.run()
         self._save("last")
-        if self.options.trackers:
-            self.accelerator.end_training()
         return place
 
     def resumed(self, place: Place, damaged: Sequence[GadError]) -> None:
-        for fault in damaged:
+        for fault in damaged if self.accelerator.is_main_process else ():
             self.reporter.warn(f"{fault.where}: {fault.message}; an earlier point is taken")
         self.log.cut(place.step)
         self.reporter.note(f"  goes on after update {place.step}")

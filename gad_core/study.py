@@ -8,11 +8,13 @@ from pathlib import Path
 
 from gad_core.errors import GadError
 from gad_core.experiment import Experiment
+from gad_core.processes import make_accelerator
 from gad_core.progress import Reporter
 from gad_core.registry import Registry
 from gad_core.report import compare
 from gad_core.results import Results
-from gad_core.run import make_accelerator, run
+from gad_core.run import run
+from gad_core.trackers import require_trackers
 
 
 def run_all(
@@ -31,6 +33,7 @@ def run_all(
     """
     logging.getLogger("transformers").setLevel(logging.ERROR)
     experiments = registry.select(names)
+    require_trackers(experiments)
     require_files(experiments)
     results: list[Results] = []
     reporter = Reporter(quiet=quiet)

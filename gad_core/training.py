@@ -1,7 +1,9 @@
 """The training loop, on accelerate.
 
-Every draw is a function of (seed, place): batches of (seed, epoch), dropout of (seed, update, process). A training
-that is killed and resumed is therefore bit-equal to one that was not, and evaluating in between changes nothing.
+Every draw is a function of (seed, place): batches of (seed, epoch), dropout of (seed, update, micro-batch). A training
+that is killed and resumed is therefore bit-equal to one that was not, and evaluating in between changes nothing. An
+update is cut into micro-batches before they are dealt to the processes: as long as these are no more than there are
+micro-batches, their number changes nothing but the order of sums.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from transformers import get_scheduler
 
 from gad_core.action_model import ActionModel
 from gad_core.batch import Batch
-from gad_core.batching import share, stable_seed, training_batches
+from gad_core.batching import micro_batches, micro_size, stable_seed, training_batches
 from gad_core.checkpoint import load_weights
 from gad_core.contracts import Corpus
 from gad_core.errors import GadError, TrainingError
@@ -147,7 +149,7 @@ class Trainer:
     def _epoch(
         self, phase: Phase, epoch: int, optimizer: torch.optim.Optimizer, scheduler: Any, started: float
     ) -> None:
-        options, world = self.options, self.accelerator.num_processes
+        options, rank, world = self.options, self.accelerator.process_index, self.accelerator.num_processes
         samples = self._samples(epoch)
         batches = training_batches(
             [self._length(sample) for sample in samples],
@@ -156,10 +158,8 @@ class Trainer:
             epoch=epoch,
             group=options.group_by_length,
         )[self.place.update :]
-        shares = [
-            share(batch, rank=self.accelerator.process_index, world=world, micro=options.micro_batch)
-            for batch in batches
-        ]
+        size = micro_size(options.batch, options.micro_batch, world)
+        shares = [micro_batches(batch, size)[rank::world] for batch in batches]
         plan = [micro for parts in shares for micro in parts]
         stream = self.feed.batches(plan, samples, self.model.assembler, Stage.TRAIN, options.workers)
         self.model.train()
@@ -180,18 +180,20 @@ class Trainer:
     def _update(
         self,
         phase: Phase,
-        micro_batches: Iterator[Batch],
+        share: Iterator[Batch],
         queries: int,
         optimizer: torch.optim.Optimizer,
         scheduler: Any,
     ) -> tuple[dict[str, float], float]:
-        """One step of the optimiser; losses are means over all `queries` of the update, however it is divided."""
+        """One step of the optimiser on this process's `share` of the micro-batches of an update.
+
+        Losses are means over all `queries` of the update, however it is divided.
+        """
         optimizer.zero_grad(set_to_none=True)
         totals: dict[str, float] = {}
-        for number, batch in enumerate(micro_batches):
-            torch.manual_seed(
-                stable_seed("dropout", self.seed, self.place.step, number, self.accelerator.process_index)
-            )
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        for number, batch in enumerate(share):
+            torch.manual_seed(self._dropout_seed(rank + number * world))
             with self.accelerator.autocast():
                 losses = self.model(batch)
             chosen = {name: loss for name, loss in losses.items() if phase.losses is None or name in phase.losses}
@@ -216,6 +218,10 @@ class Trainer:
         optimizer.step()
         scheduler.step()
         return totals, float(norm)
+
+    def _dropout_seed(self, number: int) -> int:
+        """The seed of micro-batch `number` of this update."""
+        return stable_seed("dropout", self.seed, self.place.step, number, 0)  # 0: the draws of runs that are published
 
     def _trained(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]

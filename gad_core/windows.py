@@ -131,6 +131,11 @@ class WindowOptions(BaseModel):
             raise ValueError(f"stride {self.stride} is longer than a window of {self.long} + {self.short} frames")
         return self
 
+    @property
+    def streams(self) -> bool:
+        """Whether they are asked about at all: a dataset that may also be read as clips says so."""
+        return True
+
     def windows(self) -> Windows:
         """The windows these options describe."""
         stretch = self.stretch or self.long + self.short
@@ -162,6 +167,10 @@ class ClipOrStreamOptions(WindowOptions):
         if self.mode == "stream" and self.asked != ("current",):
             raise ValueError("a stream asks [current]; use `mode: clips` to ask next or goal")
         return self
+
+    @property
+    def streams(self) -> bool:
+        return self.mode == "stream"
 
     def asks(self) -> frozenset[str]:
         """The relations whose labels are to be predicted."""

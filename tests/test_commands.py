@@ -99,7 +99,7 @@ def test_predict_clips_and_streams(project: Project) -> None:
     rows = list(csv.DictReader(io.StringIO(clip.output)))
     assert [(row["recording"], row["start"], row["end"]) for row in rows] == [("r2", "0.000", "3.000")] * 2
     assert {row["label"] for row in rows} <= set(LABELS)
-    assert float(rows[0]["score"]) >= float(rows[1]["score"])
+    assert float(rows[0]["probability"]) >= float(rows[1]["probability"])
     out = project.root / "answers.csv"
     stream = project.gad("predict", "runs/gad/0", "mine.lmdb", "--stream", "--window", "4", "--out", str(out))
     assert stream.exit_code == 0, stream.output
@@ -183,6 +183,7 @@ def test_a_stream_answers_as_the_protocols_do(tmp_path: Path) -> None:
         answered = {(row["recording"], row["time"]): row for row in rows}
         for recording, frame, scores in zip(offline.recordings, offline.frames, offline.scores, strict=True):
             row = answered[recording, f"{frame / store.fps:.3f}"]
-            assert float(row["score"]) == pytest.approx(float(scores.max()), abs=2e-4)
+            chances = loaded.probabilities(scores[None])[0]
+            assert float(row["probability"]) == pytest.approx(float(chances.max()), abs=2e-4)
     message = project.refused("stream", "runs/discriminative/0", "mine.lmdb", "nobody")
     assert "no recording 'nobody'" in message

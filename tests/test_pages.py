@@ -44,6 +44,9 @@ ELSEWHERE = {
 }
 """Beginnings of blocks that are executed by another test, for they take long or need an environment of their own."""
 
+LAUNCHERS = {"torchrun": "torch.distributed.run", "accelerate": "accelerate.commands.accelerate_cli"}
+"""Commands that need not be on the path, with the modules behind them."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -190,8 +193,8 @@ def call(folder: Path, line: str) -> str:
         return f"{done.output}\nexit code {done.exit_code}"
     if name == "python":
         words[0] = sys.executable
-    if name == "accelerate":
-        words = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *words[1:]]
+    if name in LAUNCHERS:
+        words = [sys.executable, "-m", LAUNCHERS[name], *words[1:]]
     ended = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, (line, ended.stdout, ended.stderr)
     return f"{ended.stdout}\nexit code 0"

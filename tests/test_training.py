@@ -17,7 +17,7 @@ from gad_labels.plugin import Text, UniqueToken
 from small_project import Project
 
 from gad_core.action_model import ActionModel
-from gad_core.batching import evaluation_batches, share, training_batches
+from gad_core.batching import evaluation_batches, training_batches
 from gad_core.checkpoint import load_weights, save_checkpoint
 from gad_core.errors import CheckpointError, TrainingError
 from gad_core.experiment import Experiment
@@ -200,13 +200,6 @@ def test_batches_hold_every_sample_once_and_group_by_length() -> None:
     spread_grouped = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in grouped]
     assert sum(spread_grouped) < sum(spread) / 2
     assert sorted(index for batch in evaluation_batches(lengths, 8) for index in batch) == list(range(101))
-
-
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_processes_share_a_batch(world: int) -> None:
-    parts = [share(list(range(10)), rank=rank, world=world, micro=2) for rank in range(world)]
-    assert sorted(index for part in parts for micro in part for index in micro) == list(range(10))
-    assert all(len(micro) <= 2 for part in parts for micro in part)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

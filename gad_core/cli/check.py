@@ -23,10 +23,10 @@ def check(file: Path, experiments: tuple[str, ...], data: bool) -> None:
     """Check a registry FILE and list what it would run; nothing is trained.
 
     Every problem is told at once, with its line; the exit code is then 2. Files that an experiment needs and that are
-    not there yet are listed, not refused. With --data the datasets of the EXPERIMENTS (of those that run by default if
-    none is named) are opened: what they hold is counted, class by class, all that is wrong is listed, with the tree of
-    files that was expected, and what may be a mistake is a warning: rows or features in train and in test, repeated
-    rows, classes that training never shows, uneven or nearly equal ones.
+    not there yet are listed, not refused, and so are trackers that are not installed. With --data the datasets of the
+    EXPERIMENTS (of those that run by default if none is named) are opened: what they hold is counted, class by class,
+    all that is wrong is listed, with the tree of files that was expected, and what may be a mistake is a warning: rows
+    or features in train and in test, repeated rows, classes that training never shows, uneven or nearly equal ones.
 
     \b
     Example:
@@ -42,6 +42,16 @@ def check(file: Path, experiments: tuple[str, ...], data: bool) -> None:
         _check_data(chosen, file)
     else:
         _list(book, file)
+    _warn_of_trackers(chosen if experiments or data else tuple(book.experiments.values()))
+
+
+def _warn_of_trackers(experiments: Sequence[Experiment]) -> None:
+    from gad_core.trackers import missing_trackers
+
+    for tracker, users in missing_trackers(experiments).items():
+        those = "1 experiment logs" if len(users) == 1 else f"{len(users)} experiments log"
+        need = f"`gad run` refuses that until `pip install {tracker}`"
+        click.echo(f"warning: {those} to {tracker}, which is not installed: {need}", err=True)
 
 
 def _check_data(experiments: Sequence[Experiment], file: Path) -> None:

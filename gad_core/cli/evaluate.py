@@ -17,8 +17,9 @@ from gad_core.cli.types import COUNT
     "--set", "options", multiple=True, metavar="OPTION=VALUE", help="Another value of a dataset or head option."
 )
 @click.option("--batch", type=COUNT, default=32, show_default=True, help="Samples a forward pass.")
+@click.option("--any-fps", is_flag=True, help="Go on where the features have another rate than in training.")
 @click.option("--json", "as_json", is_flag=True, help="Print one flat JSON object.")
-def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_json: bool) -> None:
+def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, any_fps: bool, as_json: bool) -> None:
     """Score the model of a finished RUN folder on a split of its dataset.
 
     `--set` changes what may differ from training, for example the protocol or the way answers are decoded.
@@ -38,7 +39,7 @@ def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, as_jso
     from gad_core.files import plain
     from gad_core.loading import evaluate as score
 
-    protocol, metrics = score(run, split, options, batch=batch)
+    protocol, metrics = score(run, split, options, batch=batch, any_fps=any_fps)
     if as_json:
         say(json.dumps(plain(metrics), indent=2))
         return

@@ -43,10 +43,12 @@ def run(
     Example:
       gad run registry.yaml
       gad run registry.yaml my-gad my-discriminative --seed 0 --seed 1
-      accelerate launch --num_processes 2 -m gad_core.cli run registry.yaml my-gad
+      torchrun --standalone --nproc-per-node 2 -m gad_core.cli run registry.yaml my-gad
     """
     from gad_core import registry
+    from gad_core.processes import one_voice
     from gad_core.study import run_all
 
-    book = registry.load(file)
-    run_all(book, names, runs or book.runs, seeds=seeds, force=force, quiet=quiet)
+    with one_voice():
+        book = registry.load(file)
+        run_all(book, names, runs or book.runs, seeds=seeds, force=force, quiet=quiet)

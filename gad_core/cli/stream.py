@@ -23,6 +23,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--mode", type=click.Choice(["cached", "window"]), default="cached", show_default=True)
 @click.option("--frames", type=COUNT, help="Frames an answer sees; those of the dataset's windows unless given.")
 @click.option("--device", type=Device(), help="cpu, cuda, …")
+@click.option("--any-fps", is_flag=True, help="Go on where the features have another rate than in training.")
 @click.option("--compile", is_flag=True, help="Compile the step of mode cached: for long streams on a GPU.")
 def stream(
     run: Path,
@@ -31,13 +32,14 @@ def stream(
     mode: Mode,
     frames: int | None,
     device: str | None,
+    any_fps: bool,
     compile: bool,
 ) -> None:
     """Answer at every frame of the RECORDINGS of a store of FEATURES (all if none is named) with a finished RUN.
 
     Prints CSV, a line as soon as a frame is answered, and at the end, on stderr, how long an answer took. Mode `window`
     looks at a window for every frame and gives the scores of the protocol `window`; mode `cached` keeps keys and values
-    and gives those of the protocol `stream`.
+    and gives those of the protocol `stream`. The model of a run on clips has no windows: give it --frames.
 
     \b
     Example:
@@ -46,14 +48,13 @@ def stream(
     """
     import numpy as np
 
+    from gad_core.answering import stream_rows
     from gad_core.features import FeatureStore
-    from gad_core.loading import load, require_recordings, streamed
+    from gad_core.loading import load
 
     loaded, store = load(run, device=device), FeatureStore(features)
-    loaded.require_shape(store)
-    require_recordings(store, recordings)
     latencies: list[float] = []
-    for line in streamed(loaded, store, recordings, mode, frames, latencies, compile=compile):
+    for line in stream_rows(loaded, store, recordings, mode, frames, latencies, compile=compile, any_fps=any_fps):
         say(line)
     p50, p95, p99 = 1e3 * np.percentile(latencies, (50, 95, 99))
     rate = len(latencies) / sum(latencies)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 from hypothesis import given
@@ -17,6 +17,7 @@ from gad_core.batch import Batch
 from gad_core.checkpoint import labels_record, load_weights, read_labels, same_codes, save_checkpoint
 from gad_core.contracts import Head
 from gad_core.features import ArrayFeatures
+from gad_core.probabilities import Scoring
 from gad_core.testing.composition import Composition, check_scores, composed
 from gad_core.testing.contract import ComponentContract, few
 from gad_core.testing.strategies import samples
@@ -43,6 +44,9 @@ class HeadContract(ComponentContract):
         asks = sorted(composition.experiment.dataset.asks())
         one = samples(corpus.spaces, corpus.features.lengths, asks=asks)
         return data.draw(st.lists(one, min_size=least, max_size=4))
+
+    def test_it_says_what_its_scores_are(self, made: Head) -> None:
+        assert made.scoring in get_args(Scoring)
 
     # ------------------------------------------------------------------------------------------------------ layout
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from gad_core.contracts import Head
 from gad_core.hookspecs import hookimpl
+from gad_core.probabilities import Scoring
 from gad_core.values import LabelSpace, Layout, Slot, Stage
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Generative(Head):
         from gad_heads.modules import GenerativeModule
 
         return GenerativeModule(self.decoding)
+
+    @property
+    def scoring(self) -> Scoring:
+        by_decoding: dict[str, Scoring] = {"free": "distances", "trie": "log-probabilities", "score-all": "logits"}
+        return by_decoding[self.decoding]
 
 
 class Discriminative(Head):
