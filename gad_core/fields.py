@@ -71,7 +71,12 @@ def text(
             where=where,
             hint="write it again: no file and no terminal can show it",
         )
-    return spelling(value)
+    spelt = spelling(value)
+    if any(unicodedata.category(letter) == "Cc" for letter in spelt):
+        raise DataError(
+            f"{what} {shown(value)} holds a control character", where=where, hint="write it again as plain text"
+        )
+    return spelt
 
 
 def time(value: object, what: str, where: str | None = None, *, clock: bool = True) -> float:

@@ -38,8 +38,9 @@ def writing(path: Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _name(error, path)
         raise
     _flush(path.parent)
 
@@ -59,10 +60,18 @@ def write_folder(path: Path) -> Iterator[Path]:
         for inner in temporary.rglob("*"):
             _flush(inner)
         _exchange(temporary, path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _name(error, path)
         raise
     _flush(path.parent)
+
+
+def _name(error: BaseException, path: Path) -> None:
+    """Has an error of the system name the file that the user knows: a full disk names none, and temporaries are
+    ours."""
+    if isinstance(error, OSError) and (error.filename is None or TEMPORARY in str(error.filename)):
+        error.filename = str(path)
 
 
 def write_text(path: Path, text: str) -> None:

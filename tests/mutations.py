@@ -187,8 +187,8 @@ MUTATIONS = (
     Mutation(
         "the worst answer scores best",
         CORPORA,
-        "rows.scores[:, : len(space)], space",
-        "-rows.scores[:, : len(space)], space",
+        "found.scores[:, : len(space)])",
+        "-found.scores[:, : len(space)])",
         "TestKitchenClips",
     ),
     Mutation(

@@ -137,22 +137,19 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-def updates(folder: Path) -> int:
-    """How many updates have been logged."""
-    log = folder / "runs" / "gad" / "0" / "log.jsonl"
-    return log.read_text().count('"kind": "train"') if log.exists() else 0
-
-
 def stopped(folder: Path, sign: signal.Signals) -> tuple[int, str]:
-    """The exit code and the errors of a run that is sent a signal after three updates."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    """The exit code and the errors of a run that is sent a signal when it has begun to train."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        command(folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(folder), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        while process.poll() is None and updates(folder) < 3:
-            time.sleep(0.005)
+        assert process.stdout is not None and process.stderr is not None
+        for line in process.stdout:
+            if " updates of " in line:
+                break
+        time.sleep(0.5)
         process.send_signal(sign)
-        return process.wait(60), process.stderr.read() if process.stderr else ""
+        return process.wait(60), process.stderr.read()
 
 
 def test_another_process_goes_on_after_any_signal(tmp_path: Path) -> None:

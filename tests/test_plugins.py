@@ -305,7 +305,7 @@ def test_damaged_metadata_stops_nobody(install: Install, tmp_path: Path) -> None
 UNSOUND = {
     "validator": ("    @model_validator(mode='after')\n    def v(self): {raises}\n", "heads.h: "),
     "layout": ("    def layout(self, stage): {raises}\n", "experiments.one.head: "),
-    "options": ("    def options(self): {raises}\n", "experiments.one.head: "),
+    "options": ("    def options(self, path=str): {raises}\n", "experiments.one.head: "),
 }
 
 

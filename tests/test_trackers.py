@@ -44,7 +44,7 @@ def test_a_tracker_that_is_not_installed_is_refused_and_nothing_is_touched(
     monkeypatch.setattr(trackers, "version", without(*missing))
     project.write(training=f"{TRAINING}, trackers: [{tracker}]")
     before = {path: path.stat().st_mtime_ns for path in (project.root / "runs").rglob("*")}
-    message = project.refused("run", "registry.yaml", "discriminative")
+    message = project.refused("run", "registry.yaml", "discriminative", "--force")
     assert f"cannot log to {tracker}: not installed" in message
     assert f"pip install {tracker}" in message
     assert {path: path.stat().st_mtime_ns for path in (project.root / "runs").rglob("*")} == before
@@ -74,7 +74,7 @@ def test_a_tracker_that_cannot_be_opened_is_told_and_nothing_is_lost(
 
     monkeypatch.setattr(TensorBoardTracker, "start", start)
     project.write(training=f"{TRAINING}, trackers: [tensorboard]")
-    message = project.refused("run", "registry.yaml", "discriminative")
+    message = project.refused("run", "registry.yaml", "discriminative", "--force")
     assert "discriminative: cannot log to tensorboard" in message
     assert load_results(project.root / "runs/discriminative/0").experiment == "discriminative"
     assert (project.root / "runs/discriminative/0/predictions.npz").exists()
@@ -85,7 +85,7 @@ def test_every_seed_has_a_tracker_of_its_own(project: Project, monkeypatch: pyte
     finish = TensorBoardTracker.finish
     monkeypatch.setattr(TensorBoardTracker, "finish", lambda self: (finished.append(self.run_name), finish(self)))
     project.write(training=f"{TRAINING}, trackers: [tensorboard]")
-    done = project.gad("run", "registry.yaml", "discriminative", "--seed", "0", "--seed", "1", "--quiet")
+    done = project.gad("run", "registry.yaml", "discriminative", "--seed", "0", "--seed", "1", "--quiet", "--force")
     assert done.exit_code == 0, done.output
     assert finished == ["discriminative-0", "discriminative-1"]
     for name in finished:

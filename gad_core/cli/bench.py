@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gad_core.cli.say import say
+from gad_core.cli.say import emit, say
 from gad_core.cli.types import COUNT, Number
 from gad_core.errors import GadError
 
@@ -106,7 +106,7 @@ def bench(
     if as_json:
         import json
 
-        say(json.dumps([row.as_dict() for row in rows], indent=1))
+        emit(json.dumps([row.as_dict() for row in rows], indent=1))
     else:
         _print(rows, matmul, device, threads)
 

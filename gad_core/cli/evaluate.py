@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gad_core.cli.say import say
+from gad_core.cli.say import emit
 from gad_core.cli.types import COUNT
 
 
@@ -41,7 +41,7 @@ def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, any_fp
 
     protocol, metrics = score(run, split, options, batch=batch, any_fps=any_fps)
     if as_json:
-        say(json.dumps(plain(metrics), indent=2))
+        emit(json.dumps(plain(metrics), indent=2))
         return
     table = Table("metric", "value", title=f"{run} on {split} ({protocol})")
     for name, value in metrics.items():

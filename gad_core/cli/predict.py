@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gad_core.cli.say import say
+from gad_core.cli.say import emit
 from gad_core.cli.types import COUNT, SECONDS
 
 PATH = click.Path(path_type=Path)
@@ -78,6 +78,6 @@ def predict(
     else:
         lines = clip_rows(loaded, store, chosen, asks=asked, top=top, any_fps=any_fps)
     if out is None:
-        say("\n".join(lines))
+        emit("\n".join(lines))
     else:
         write_text(out, "".join(f"{line}\n" for line in lines))

@@ -10,6 +10,11 @@ from gad_core.errors import visible
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints a line, byte for byte into a file or a pipe; a person at a terminal sees it as `visible`."""
-    stream = sys.stderr if err else sys.stdout
-    click.echo(visible(text) if stream is not None and stream.isatty() else text, err=err)
+    """Prints a line for a person: what others wrote steers no terminal."""
+    click.echo(visible(text), err=err)
+
+
+def emit(text: str) -> None:
+    """Prints a line of data: byte for byte into a file or a pipe, and as `say` on a terminal."""
+    stream = sys.stdout
+    click.echo(visible(text) if stream is not None and stream.isatty() else text)

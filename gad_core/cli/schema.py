@@ -6,7 +6,7 @@ import json
 
 import click
 
-from gad_core.cli.say import say
+from gad_core.cli.say import emit
 
 
 @click.command()
@@ -23,4 +23,4 @@ def schema() -> None:
     from gad_core.plugins import installed
     from gad_core.registry.json_schema import json_schema
 
-    say(json.dumps(json_schema(installed()), indent=2, ensure_ascii=False))
+    emit(json.dumps(json_schema(installed()), indent=2, ensure_ascii=False))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gad_core.cli.say import say
+from gad_core.cli.say import emit, say
 
 if TYPE_CHECKING:
     from gad_core.metrics import Variant
@@ -67,7 +67,7 @@ def score(file: Path, as_json: bool, variant: Variant, smooth: bool) -> None:
 
     metrics = score_file(file, variant=variant, smoothed=smooth)
     if as_json:
-        say(json.dumps({key: None if math.isnan(value) else value for key, value in metrics.items()}, indent=1))
+        emit(json.dumps({key: None if math.isnan(value) else value for key, value in metrics.items()}, indent=1))
         return
     say(f"{file.name}, {variant} formulae")
     for key, value in metrics.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gad_core.cli.say import say
+from gad_core.cli.say import emit, say
 from gad_core.cli.types import COUNT, Device
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def stream(
     loaded, store = load(run, device=device), FeatureStore(features)
     latencies: list[float] = []
     for line in stream_rows(loaded, store, recordings, mode, frames, latencies, compile=compile, any_fps=any_fps):
-        say(line)
+        emit(line)
     p50, p95, p99 = 1e3 * np.percentile(latencies, (50, 95, 99))
     rate = len(latencies) / sum(latencies)
     say(f"{rate:.0f} frames/s; an answer took {p50:.1f} ms (p50), {p95:.1f} ms (p95), {p99:.1f} ms (p99)", err=True)

@@ -155,16 +155,16 @@ def prepared(source: Source, options: Packing) -> np.ndarray:
         if array.ndim != 2:
             raise FeatureError(f"has shape {list(array.shape)}", where=where, hint="--transpose is for [width, frames]")
         array = array.T
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise FeatureError(
+            f"has shape {list(array.shape)}", where=where, hint="give [frames, width] or [frames, tokens, width]"
+        )
     if array.ndim == 2 and options.tokens:
         if array.shape[1] % options.tokens:
             raise FeatureError(f"width {array.shape[1]} is no multiple of {options.tokens} tokens", where=where)
         array = array.reshape(len(array), options.tokens, -1)
     elif array.ndim == 2:
         array = array[:, None]
-    if array.ndim != 3 or 0 in array.shape:
-        raise FeatureError(
-            f"has shape {list(array.shape)}", where=where, hint="give [frames, width] or [frames, tokens, width]"
-        )
     if options.tokens and array.shape[1] != options.tokens:
         raise FeatureError(f"has {array.shape[1]} tokens a frame, --tokens says {options.tokens}", where=where)
     if array.dtype.kind not in "fiu":

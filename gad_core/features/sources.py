@@ -50,7 +50,7 @@ def sources_of(found: Survey, key: str | None) -> list[Source]:
     """The recordings in feature files, sorted by name.
 
     A recording is named by its file; in an .h5 file of several by its dataset. Raises `FeatureError` when two files
-    name one recording.
+    name one recording, and when there is none in any.
     """
     sources: dict[str, Source] = {}
     for file in found.files:
@@ -62,6 +62,11 @@ def sources_of(found: Survey, key: str | None) -> list[Source]:
                     hint="pack them into two stores, or rename one",
                 )
             sources[source.recording] = source
+    if not sources:
+        where = ", ".join(str(file.path) for file in found.files[:3])
+        raise FeatureError(
+            "holds no array", where=where, hint="give files of [frames, width] or [frames, tokens, width]"
+        )
     return [sources[name] for name in sorted(sources)]
 
 
