@@ -7,20 +7,22 @@ part, or none: a process that takes itself for the only one would train everythi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
-from accelerate.utils import parse_flag_from_env
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
 from gad_core.batching import stable_seed
 from gad_core.errors import GadError, TrainingError
 from gad_core.experiment import Experiment
 
+T = TypeVar("T")
 SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Where launchers say how many processes there are, and which of them this one is; accelerate reads the same."""
@@ -101,6 +103,22 @@ def _joins_devices() -> bool:
 def _takes_bf16(experiment: Experiment) -> bool:
     precision = experiment.training.precision
     return precision == "bf16" or (precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+
+
+def agreed(accelerator: Accelerator, found: Callable[[], T]) -> T:
+    """What the main process finds, in every process; what it raises too, so that nobody waits for the others."""
+    if accelerator.num_processes == 1:
+        return found()
+    answer: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        try:
+            answer[0] = found()
+        except Exception as error:
+            answer[1] = error
+    broadcast_object_list(answer)
+    if answer[1] is not None:
+        raise answer[1]
+    return answer[0]
 
 
 @contextmanager

@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
 from gad_core.action_model import ActionModel
 from gad_core.bootstrap import resample
@@ -25,6 +23,7 @@ from gad_core.feeding import make_feed
 from gad_core.files import sha256_of
 from gad_core.identity import Identity
 from gad_core.machine import device_name, memory_told, peak_memory_mb, reset_peak_memory
+from gad_core.processes import agreed
 from gad_core.progress import Reporter
 from gad_core.registry import dump
 from gad_core.report import drawn_or_warned, pictures
@@ -34,7 +33,6 @@ from gad_core.run_folder import PREDICTIONS, RunFolder, RunPlace
 from gad_core.trackers import tracking
 from gad_core.training import Trainer
 
-T = TypeVar("T")
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
 
 
@@ -55,29 +53,13 @@ def run(
             identity = Identity.of(experiment)
             return identity, None if force else place.finished(identity)
 
-        identity, finished = _agreed(accelerator, look)
+        identity, finished = agreed(accelerator, look)
         if finished is not None:
             reporter.note(f"{experiment.name} seed {seed}: finished before and nothing has changed")
             if accelerator.is_main_process and resume_points(place.path):  # killed behind the results
                 _close(place.standing, finished, experiment.dataset.open, reporter)
             return finished
         return _trained(experiment, seed, place, identity, accelerator, reporter, force)
-
-
-def _agreed(accelerator: Accelerator, found: Callable[[], T]) -> T:
-    """What the main process finds, in every process; what it raises too, so that nobody waits for the others."""
-    if accelerator.num_processes == 1:
-        return found()
-    answer: list[Any] = [None, None]
-    if accelerator.is_main_process:
-        try:
-            answer[0] = found()
-        except Exception as error:
-            answer[1] = error
-    broadcast_object_list(answer)
-    if answer[1] is not None:
-        raise answer[1]
-    return answer[0]
 
 
 def _trained(
@@ -99,7 +81,7 @@ def _trained(
         model.transformer.compile(dynamic=True)
     reset_peak_memory()
     with tracking(accelerator, experiment, seed):
-        folder = _agreed(accelerator, lambda: _started(experiment, seed, place, identity, reporter, force))
+        folder = agreed(accelerator, lambda: _started(experiment, seed, place, identity, reporter, force))
         current = RunInProgress(experiment, seed, folder, model, corpus, accelerator, reporter)
         trained = current.train()
         test = current.evaluate_kept(trained)

@@ -187,3 +187,10 @@ OPTIONS = [
 def test_a_number_out_of_bounds_is_refused(words: str) -> None:
     ended = CliRunner().invoke(main, words.split())
     assert ended.exit_code == 2 and "Invalid value for '--" in ended.output
+
+
+@pytest.mark.parametrize("words", [("score", "a", "\x1b]0;title\x07"), ("stream", "a", "b", "--device", "\x1b[2J")])
+def test_what_was_typed_is_shown_as_it_is(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, list(words))
+    assert done.exit_code == 2
+    assert "\\x1b" in done.output and "\x1b" not in done.output and "Usage: " in done.output

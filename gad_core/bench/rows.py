@@ -18,6 +18,7 @@ from gad_core.bench.measure import Step, Timing, in_turns
 from gad_core.bench.workload import Workload, with_windows
 from gad_core.contracts import Corpus, Features
 from gad_core.corpora import StreamCorpus
+from gad_core.errors import FeatureError
 from gad_core.features import FeatureStore
 from gad_core.feeding import make_feed
 from gad_core.streaming import Mode, open_stream
@@ -207,9 +208,16 @@ class Bench:
 
 
 def reading(store: FeatureStore, frames: int, seconds: float) -> Row:
-    """Random windows of a store a second, copied out of the memory map; the milliseconds are of one window."""
+    """Random windows of a store a second, copied out of the memory map; the milliseconds are of one window.
+
+    Raises `FeatureError` when no recording is as long as a window.
+    """
     draw = np.random.default_rng(0)
     names = [name for name, length in store.lengths.items() if length >= frames]
+    if not names:
+        longest = max(store.lengths.values(), default=0)
+        message = f"has no recording of {frames} frames to read windows from: the longest has {longest}"
+        raise FeatureError(message, where=str(store.path), hint="measure a store of longer recordings")
 
     def step() -> int:
         for _ in range(READ_AT_ONCE):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import faulthandler
+import io
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from gad_core.errors import GadError
+from gad_core.errors import GadError, visible
 from gad_core.guard import PATIENCE
 
 REFUSED = 2
@@ -81,6 +82,10 @@ def told() -> Iterator[None]:
     and 143 after SIGTERM, 141 without a word where nobody reads on. A bug of ours goes through as it is."""
     try:
         yield
+    except click.ClickException as error:  # click would print what was typed as it is
+        said = io.StringIO()
+        error.show(said)
+        _end(error.exit_code, visible(said.getvalue().rstrip("\n")))
     except GadError as error:
         _end(REFUSED, str(error))
     except KeyboardInterrupt as error:

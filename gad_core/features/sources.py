@@ -121,7 +121,10 @@ def _read_h5(path: Path, inner: str) -> np.ndarray:
         dataset = file[inner]
         if dataset.nbytes > PACKED * path.stat().st_size:
             raise ValueError(f"{inner!r} promises {dataset.nbytes} bytes")
-        return dataset[()]
+        array = dataset[()]
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{inner!r} holds a {type(array).__name__}, not an array")
+        return array
 
 
 def _h5_names(path: Path, name: str, key: str | None) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from .summary import findings, keep, table
 
 @click.command()
 @click.option("--inputs", default=20_000, show_default=True, help="How many.")
-@click.option("--torch", default=0.1, show_default=True, help="Share of the inputs of commands that import torch.")
+@click.option("--torch", default=0.04, show_default=True, help="Share of the inputs of commands that import torch.")
 @click.option("--processes", default=2, show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Another seed makes other inputs.")
 @click.option("--kept", type=click.Path(path_type=Path), default=Path("build/fuzz"), show_default=True)

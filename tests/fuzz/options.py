@@ -42,8 +42,10 @@ NUMBERS = (
     *("-1", "0", "1", "2", "0.5", "nan", "inf", "-inf", "1e308", "1e-320", "1e400", "9" * 5000, str(2**31), str(2**63)),
     *(str(2**64), "-9223372036854775809", "٣", "1_0", " 1", "0x10", "", "a", "1,5", "None", "1e3"),
 )
-SLOW = {"compile"}
-"""Parameters that ask for minutes of work by their nature."""
+SLOW = {"compile", "workload", "heads", "kinds"}
+"""Parameters that ask for minutes of work by their nature, or for a process each."""
+WRITTEN = {"into"}
+"""Parameters that name a folder to write to; it is none outside the one that the command is called in."""
 ALWAYS = {
     "gad bench": (
         "--workload=oad",
@@ -151,6 +153,8 @@ def _odd(parameter: click.Parameter, random: Random) -> str:
     if isinstance(kind, click.Choice):
         choice = str(random.choice(list(kind.choices)))
         return random.choice((choice, choice, choice.upper(), choice[:-1], *ARGUMENTS))
+    if parameter.name in WRITTEN:
+        return random.choice([path for path in PATHS if path != ".."])
     if isinstance(kind, click.Path):
         return random.choice((*PATHS, *PATHS, *ARGUMENTS))
     if isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)):

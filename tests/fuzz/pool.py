@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ def every(wanted: list[Order], processes: int, folder: Path) -> Iterator[Tried]:
 
 
 def start(folder: Path) -> None:
+    warnings.simplefilter("ignore")  # of zipfile and torch about what is damaged on purpose
     LABS.append(Lab(folder / str(os.getpid())))
 
 
