@@ -51,5 +51,5 @@ def pytest_testnodedown(node: object) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counted = TRIED + _tried_here()
     if counted:
-        parts = ", ".join(f"{count} {what}" for what, count in sorted(counted.items()))
-        terminalreporter.write_line(f"compositions: {parts}")
+        parts = ", ".join(f"{count} {what}" for what, count in counted.most_common())
+        terminalreporter.write_line(f"compositions: {counted.total()} tried, of which {parts}")

@@ -163,6 +163,21 @@ def test_a_broken_plugin_is_listed_and_stops_nobody(install: Install, text: str,
     assert any("fine" in line and "ready" in line for line in listed.output.splitlines())
 
 
+@pytest.mark.parametrize("ending", ["SystemExit", "SystemExit(0)", "SystemExit('bye')", "GeneratorExit('odd')"])
+@pytest.mark.parametrize("place", ["    raise {}", "    yield Guest\n    raise {}", "    return (f() for f in [{}])"])
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS.values() if hook != "gad_heads"])
+def test_a_hook_that_wants_to_end_the_command_loses_its_own_components_alone(
+    install: Install, hook: str, place: str, ending: str
+) -> None:
+    """When it is called, or when what it returned is gone through."""
+    raising = place.format(ending) if "f()" not in place else place.format("thrown")
+    thrown = f"def thrown():\n    raise {ending}\n"
+    found = install(bad=f"{GUEST}\n{thrown}\n@hookimpl\ndef {hook}():\n{raising}\n")
+    (broken,) = found.broken
+    assert broken.reason.startswith(f"hook {hook} raised {ending.partition('(')[0]}")
+    assert of_guests(found) == [("head", "guest", "bad", "1.0")]
+
+
 SLOW = {
     "sleeps": ("import time\ntime.sleep(0.05)\n" + GUEST, "takes 0.1 s to import"),
     "imports what is heavy": ("import wave\n" + GUEST, "imports wave ("),

@@ -88,11 +88,24 @@ class Resolver:
         built = self._validated(model, options, subject, lambda fault: replace(fault, path=(*path, *fault.path)))
         if built is None or not changes:
             return built
+        sound = dict(options)
         for option, change in changes.items():
             if not _set(options, option.split("."), change.value):
                 self.faults.append(Fault(change.place, f"{option!r} leads through something that has no options"))
                 return None
-        return self._validated(model, options, subject, lambda fault: _blamed(fault, changes))
+
+        def needed(left_out: str) -> bool:
+            """Whether all is sound without one of the changes."""
+            rest = dict(sound)
+            for option, change in changes.items():
+                if option != left_out:
+                    _set(rest, option.split("."), change.value)
+            before = len(self.faults)
+            healed = self._validated(model, rest, subject, lambda fault: fault) is not None
+            del self.faults[before:]
+            return healed
+
+        return self._validated(model, options, subject, lambda fault: _blamed(fault, changes, needed))
 
     def _validated(
         self, model: type[BaseModel], options: dict[str, Any], subject: str, placed: Callable[[Fault], Fault]
@@ -193,13 +206,17 @@ def _problems(experiment: Experiment) -> tuple[Problem, ...]:
         return (Problem("dataset", message, error.hint or ""),)
 
 
-def _blamed(fault: Fault, changes: Mapping[str, Change]) -> Fault:
-    """A fault of changed options, at the change that touches its path, or else at the last one."""
+def _blamed(fault: Fault, changes: Mapping[str, Change], needed: Callable[[str], bool]) -> Fault:
+    """A fault of changed options, at the change that touches its path; of several, as where options do not go
+    together, at the last one that is `needed` for the fault."""
 
     def touches(option: str) -> bool:
         return all(one == other for one, other in zip(option.split("."), fault.path, strict=False))
 
-    change = next((change for option, change in changes.items() if touches(option)), [*changes.values()][-1])
+    touching = [option for option in changes if touches(option)] or list(changes)
+    if len(touching) > 1:
+        touching = [option for option in touching if needed(option)] or touching
+    change = changes[touching[-1]]
     return replace(fault, path=change.place[:-1] if fault.at_key else change.place)
 
 
