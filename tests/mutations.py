@@ -445,15 +445,16 @@ def mutated(mutation: Mutation, root: Path) -> str:
 
 
 def caught(mutation: Mutation, root: Path, only: str = "") -> list[str]:
-    """The tests that fail on a bug in a copy of the sources, which is mended again; all, or the first of `only` one."""
-    path, nodes = root / mutation.file, [mutation.node]
+    """The tests that fail on a bug in a copy of the sources, which is mended again; of a class all, or `only` one."""
+    path, node = root / mutation.file, mutation.node
     sound = path.read_text(encoding="utf-8")
-    if only:
-        nodes = ["-x", mutation.node if mutation.node.endswith(only) else f"{mutation.node}::{only}"]
+    if only and not node.endswith(only):
+        node = f"{node}::{only}"
+    one = ["--exitfirst"] if "::test_" in node else []
     path.write_text(mutated(mutation, root), encoding="utf-8")
     try:
         ended = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", *nodes],
+            [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", *one, node],
             capture_output=True, text=True, check=False, cwd=root,
             env={name: value for name, value in os.environ.items() if name != "GAD_THOROUGH"}
             | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "plugins"), *sys.path])}
