@@ -94,18 +94,22 @@ class Resolver:
                 self.faults.append(Fault(change.place, f"{option!r} leads through something that has no options"))
                 return None
 
-        def needed(left_out: str) -> bool:
-            """Whether all is sound without one of the changes."""
-            rest = dict(sound)
-            for option, change in changes.items():
-                if option != left_out:
-                    _set(rest, option.split("."), change.value)
-            before = len(self.faults)
-            healed = self._validated(model, rest, subject, lambda fault: fault) is not None
-            del self.faults[before:]
-            return healed
+        def needed(option: str) -> bool:
+            others = {other: change for other, change in changes.items() if other != option}
+            return self._sound(model, sound, others, subject)
 
         return self._validated(model, options, subject, lambda fault: _blamed(fault, changes, needed))
+
+    def _sound(
+        self, model: type[BaseModel], options: Mapping[str, Any], changes: Mapping[str, Change], subject: str
+    ) -> bool:
+        """Whether some options are sound with some changes; notes nothing."""
+        changed, before = dict(options), len(self.faults)
+        for option, change in changes.items():
+            _set(changed, option.split("."), change.value)
+        built = self._validated(model, changed, subject, lambda fault: fault)
+        del self.faults[before:]
+        return built is not None
 
     def _validated(
         self, model: type[BaseModel], options: dict[str, Any], subject: str, placed: Callable[[Fault], Fault]
@@ -208,7 +212,7 @@ def _problems(experiment: Experiment) -> tuple[Problem, ...]:
 
 def _blamed(fault: Fault, changes: Mapping[str, Change], needed: Callable[[str], bool]) -> Fault:
     """A fault of changed options, at the change that touches its path; of several, as where options do not go
-    together, at the last one that is `needed` for the fault."""
+    together, at the last one without which all would be sound: it is `needed` for the fault."""
 
     def touches(option: str) -> bool:
         return all(one == other for one, other in zip(option.split("."), fault.path, strict=False))
