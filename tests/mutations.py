@@ -458,7 +458,7 @@ def caught(mutation: Mutation, root: Path, only: str = "") -> list[str]:
             capture_output=True, text=True, check=False, cwd=root,
             env={name: value for name, value in os.environ.items() if name != "GAD_THOROUGH"}
             | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "plugins"), *sys.path])}
-            | {"HYPOTHESIS_PROFILE": "quick"},
+            | {"HYPOTHESIS_PROFILE": "trial"},
         )  # fmt: skip
     finally:
         path.write_text(sound, encoding="utf-8")
