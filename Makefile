@@ -22,7 +22,7 @@ test:
 	.venv/bin/pytest --numprocesses 2
 
 thorough:
-	HYPOTHESIS_PROFILE=thorough .venv/bin/pytest --numprocesses 2
+	GAD_THOROUGH=1 HYPOTHESIS_PROFILE=thorough .venv/bin/pytest --numprocesses 2
 
 fuzz:
 	PYTHONPATH=tests .venv/bin/python -m fuzz --inputs 20000 --processes 2

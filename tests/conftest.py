@@ -8,12 +8,20 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 collect_ignore = ["guests"]  # packages of their own: tests/test_guests.py installs and tests them
 RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("quick", max_examples=60, derandomize=True, **RELAXED)
+settings.register_profile(
+    "trial",
+    max_examples=60,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
+    **RELAXED,
+)  # of a deliberate bug (tests/mutations.py): that it is found counts, not how small the example is
 settings.register_profile("thorough", max_examples=2000, print_blob=True, **RELAXED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
@@ -51,5 +59,5 @@ def pytest_testnodedown(node: object) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counted = TRIED + _tried_here()
     if counted:
-        parts = ", ".join(f"{count} {what}" for what, count in sorted(counted.items()))
-        terminalreporter.write_line(f"compositions: {parts}")
+        parts = ", ".join(f"{count} {what}" for what, count in counted.most_common())
+        terminalreporter.write_line(f"compositions: {counted.total()} tried, of which {parts}")

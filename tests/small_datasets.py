@@ -12,7 +12,6 @@ from gad_coin.plugin import Coin
 from gad_llama.plugin import LlamaTiny
 from gad_oad.plugin import OnlineActionDetection
 from gad_segments.plugin import Segments
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from gad_core.features.pack import Packing, pack
 from gad_core.features.sources import find_sources
@@ -78,6 +77,8 @@ def make_checkpoint(folder: Path) -> Path:
     """A random Llama in the hub's format, with tied weights as in Llama-3.2-1B and a tokenizer of letters and words."""
     text = LlamaTiny(vocabulary=600).text(["cut tomato", "wash onion", "What is the action in the video?"])
     path = folder / "llama"
+    from transformers import LlamaConfig, LlamaForCausalLM  # seconds, and most of those that import this need none
+
     config = LlamaConfig(
         hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
         vocab_size=text.vocabulary, tie_word_embeddings=True, bos_token_id=text.bos, eos_token_id=text.eos,

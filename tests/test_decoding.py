@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from gad_heads.plugin import Generative
@@ -15,7 +16,7 @@ from rapidfuzz.distance import Levenshtein
 from test_sequence import ACTIONS, COIN, FEATURES, PLAIN, make_model, sample
 
 from gad_core.action_model import ActionModel
-from gad_core.decoding import nearest
+from gad_core.decoding import _Search, nearest
 from gad_core.language import LanguageModel
 from gad_core.trie import Trie
 from gad_core.values import LabelSpace, Prompt, Stage
@@ -72,6 +73,34 @@ def test_the_likeliest_label_is_found_without_looking_at_all(labels, at_once: in
     assert torch.equal(found.argmax(1), whole.argmax(1))
     reached = torch.isfinite(found)
     torch.testing.assert_close(found[reached], whole[reached], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("labels", TOKENIZERS[:3], ids=lambda tokenizer: tokenizer.name)
+def test_a_search_goes_on_until_every_query_is_certain(labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Side by side, queries that need few passes and queries that need many find what each finds alone."""
+    model = make_model(Generative(decoding="score-all"), labels)
+    with torch.no_grad():  # frames that make a difference, so that some queries are certain sooner
+        for parameter in (*model.connector.parameters(), *model.transformer.lm_head.parameters()):  # type: ignore[union-attr]
+            parameter.mul_(8)
+    asked = [sample(row, range(start, start + 4), (4,)) for row in range(3) for start in range(0, 8, 2)]
+    whole = model.predict(model.assembler(asked, FEATURES, Stage.PREDICT))
+    monkeypatch.setattr("gad_core.decoding.NODES_AT_MOST", 0)
+    monkeypatch.setattr("gad_core.decoding.FOLLOWED_AT_ONCE", 1)
+    passes, follow = [0], _Search.follow
+
+    def counted(search: _Search, nodes: np.ndarray) -> None:
+        passes[-1] += 1
+        follow(search, nodes)
+
+    monkeypatch.setattr(_Search, "follow", counted)
+    for number, one in enumerate(asked):
+        alone = model.predict(model.assembler([one], FEATURES, Stage.PREDICT))[0]
+        assert int(alone.argmax()) == int(whole[number].argmax())
+        passes.append(0)
+    together = model.predict(model.assembler(asked, FEATURES, Stage.PREDICT))
+    assert min(passes[:-1]) < max(passes[:-1]) == passes[-1]
+    assert torch.equal(together.argmax(1), whole.argmax(1))
+    torch.testing.assert_close(together.amax(1), whole.amax(1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("labels", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
@@ -162,6 +191,34 @@ def test_equally_near_labels_are_ordered_by_their_written_forms(names: tuple[str
         forms = ("bcd", "abc")
         space = LabelSpace("action", tuple(names[n] for n in order), tuple(forms[n] for n in order))
         assert read_back("bc", space) == names[1]
+
+
+@given(
+    written=st.lists(st.integers(0, 2), max_size=3).map(tuple),
+    forms=st.lists(st.text("ab", min_size=1, max_size=3), min_size=2, max_size=6, unique=True),
+    readable=st.booleans(),
+    data=st.data(),
+)
+def test_of_equally_near_labels_the_first_in_the_alphabet_is_taken(
+    written: tuple[int, ...], forms: list[str], readable: bool, data: st.DataObject
+) -> None:
+    """Whatever order the label space has, and whether texts are compared or codes that say nothing."""
+    code = st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple)
+    codes = {form: data.draw(code) for form in forms}
+    text = "".join("abc"[token] for token in written)
+    distances = {
+        form: Levenshtein.distance(text, form) if readable else Levenshtein.distance(written, codes[form])
+        for form in forms
+    }
+    space = LabelSpace("action", tuple(f"N{99 - number}" for number in range(len(forms))), tuple(forms))
+    lm = SimpleNamespace(
+        codebook=SimpleNamespace(readable=readable, codes={"action": [codes[form] for form in forms]}),
+        text=lambda ids: text,
+        prompt=lambda name: Prompt(""),
+    )
+    label, distance = nearest(cast(LanguageModel, lm), written, space)
+    assert distance == min(distances.values())
+    assert forms[label] == min(form for form in forms if distances[form] == distance)
 
 
 @given(

@@ -163,6 +163,24 @@ def test_a_broken_plugin_is_listed_and_stops_nobody(install: Install, text: str,
     assert any("fine" in line and "ready" in line for line in listed.output.splitlines())
 
 
+@pytest.mark.parametrize("ending", ["SystemExit", "SystemExit(0)", "SystemExit('bye')", "GeneratorExit('odd')"])
+@pytest.mark.parametrize("does", ["raise {}", "yield Guest\n    raise {}", "return (thrown() for _ in [0])"])
+def test_a_hook_that_wants_to_end_the_command_loses_its_own_components_alone(
+    install: Install, does: str, ending: str
+) -> None:
+    """Any hook, when it is called or when what it returned is gone through."""
+    hooks = [hook for hook in HOOKS.values() if hook != "gad_heads"]
+    ends = "".join(f"@hookimpl\ndef {hook}():\n    {does.format(ending)}\n" for hook in hooks)
+    found = install(bad=f"{GUEST}\ndef thrown():\n    raise {ending}\n{ends}")
+    assert of_guests(found) == [("head", "guest", "bad", "1.0")]
+    reasons = [broken.reason for broken in found.broken]
+    assert len(reasons) == len(hooks) == 4
+    assert all(
+        reason.startswith(f"hook {hook} raised {ending.split('(')[0]}")
+        for hook, reason in zip(hooks, reasons, strict=True)
+    )
+
+
 SLOW = {
     "sleeps": ("import time\ntime.sleep(0.05)\n" + GUEST, "takes 0.1 s to import"),
     "imports what is heavy": ("import wave\n" + GUEST, "imports wave ("),

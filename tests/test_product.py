@@ -8,12 +8,12 @@ import pytest
 from gad_kitchen.plugin import Kitchen
 from gad_llama.plugin import Llama, LlamaTiny
 from hypothesis import given, note, settings
-from hypothesis import strategies as st
 from small_datasets import make_checkpoint, make_coin, make_oad, make_segments
 
 from gad_core.compatibility import compatibility
 from gad_core.contracts import Component
 from gad_core.errors import CodebookError, RegistryError
+from gad_core.experiment import Experiment
 from gad_core.lora_options import Lora
 from gad_core.plugins import DISTRIBUTION, installed
 from gad_core.registry import dump, loads
@@ -22,7 +22,8 @@ from gad_core.testing.contract import reproduction
 from gad_core.testing.strategies import experiments
 
 COVERED: Counter[str] = Counter()
-"""What the test below has tried; printed at the end of the run (tests/conftest.py)."""
+"""How the compositions ended that the test below has tried; printed at the end of the run (tests/conftest.py)."""
+TRAINED = "trained a step and predicted"
 
 
 @pytest.fixture(scope="module")
@@ -48,28 +49,38 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Component]
     }
 
 
-@settings(max_examples=max(200, settings().max_examples))
-@given(data=st.data())
-def test_every_combination_has_a_problem_or_works(ready: dict[str, list[Component]], data: st.DataObject) -> None:
-    experiment = data.draw(experiments(ready))
+def outcome(experiment: Experiment) -> str:
+    """How a composition ends: with a stated problem, or with a sound update and prediction."""
     note(reproduction(experiment))
     problems = compatibility(experiment)
     if problems:
-        COVERED["with a stated problem"] += 1
         assert all(problem.message and problem.slot in experiment.resolved() for problem in problems)
         with pytest.raises(RegistryError, match=r"."):
             loads(dump([experiment]))
-        return
+        return "with a stated problem"
     (again,) = loads(dump([experiment])).select([])
     assert again.resolved() == experiment.resolved()
     try:
         composition = composed(experiment)
     except CodebookError as error:
-        COVERED["with labels the vocabulary cannot write"] += 1
         note(f"refused: {error}")
-        return
+        return "with labels the vocabulary cannot write"
     check_works(composition)
-    COVERED["trained a step and predicted"] += 1
+    return TRAINED
+
+
+def test_every_combination_has_a_problem_or_works(ready: dict[str, list[Component]]) -> None:
+    """And a quarter of what is drawn works: the others are refused with their reason, which trains nothing."""
+
+    @settings(max_examples=max(200, settings().max_examples))
+    @given(experiments(ready))
+    def tried(experiment: Experiment) -> None:
+        COVERED[outcome(experiment)] += 1
+
+    tried()
+    told = f"{COVERED[TRAINED]} of {COVERED.total()} compositions trained"
+    print(told)
+    assert COVERED.total() >= 200 and COVERED[TRAINED] >= COVERED.total() / 4, told
 
 
 def test_nothing_installed_is_left_out(ready: dict[str, list[Component]]) -> None:

@@ -178,6 +178,29 @@ def test_a_stream_goes_on_beyond_the_last_position() -> None:
     torch.testing.assert_close(online[known:], after[6:], rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("age", range(9))
+def test_a_stream_of_any_age_goes_on_beyond_the_last_position(age: int, prompt: str) -> None:
+    """One that began `age` frames before the others ran out of positions loses none of them, nor do the others."""
+    found, band = corpus(prompt), Band(6, 4)
+    model = built(Discriminative(), found)
+    model.transformer.positions = 60 if prompt == "dialogue" else 30
+    with open_stream(model, "cached", band, tokens=1, streams=2) as stream:
+        assert isinstance(stream, CachedStream)
+        known = (model.transformer.positions - stream._prompt - stream._branch) // stream._unit
+        assert known > 9
+        pushed = []
+        for t in range(known + 4):
+            if t == known - age:
+                stream.restart([1])
+            pushed.append(stream.push(np.stack([found.features.read(name, range(t, t + 1))[0] for name in "ab"])))
+        online = torch.stack(pushed)[known:]
+        for row, seen in enumerate((known, age)):
+            kept = min(seen, band.frames)
+            offline = banded(model, found, "ab"[row], known - kept, known + 4, band)[kept:]
+            torch.testing.assert_close(online[:, row], offline, rtol=1e-4, atol=2e-5)
+
+
 def test_a_band_as_wide_as_the_clip_is_no_band() -> None:
     found = corpus(frames=12)
     model = built(Gad(), found)

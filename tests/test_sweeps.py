@@ -244,6 +244,40 @@ def test_a_faulty_value_is_told_at_its_place_and_once(vary: str, message: str) -
     assert message in text and text.count(f"registry.yaml:{LINE}:") == 1 == text.count("registry.yaml:")
 
 
+BLAMED = {
+    "a range": ("training.clip", "[-1]", "clip.0: should be greater than 0, not -1"),
+    "a type": ("training.batch", "[4, big]", "batch.1: should be an integer, not 'big'"),
+    "an item of a list": ("training.betas", "[[0.9, 2.0]]", "betas.0: should be less than 1, not 2.0"),
+    "a nested option": ("training.phases", "[[{epochs: 0}]]", "phases.0: should be greater than 0, not 0"),
+    "what is not known inside": ("training.betas.first", "[1]", "betas.first.0: should be a list, not a mapping"),
+    "together with the recipe": ("training.micro_batch", "[8]", "micro_batch.0: micro_batch 8 is larger than batch 4"),
+    "an adapter": ("backbone.lora.rank", "[0]", "lora.rank.0: should be greater than 0, not 0"),
+    "of an adapter unknown": ("backbone.lora.ranc", "[1]", "lora.ranc: 'llama-tiny' has no option 'ranc'"),
+}
+INNOCENT = {
+    "training": {"training.learning_rate": "[0.1, 0.2]", "training.epochs": "[3]"},
+    "backbone": {"backbone.lora.alpha": "[4]", "backbone.hidden": "[16, 32]"},
+}
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize(("key", "values", "message"), BLAMED.values(), ids=BLAMED)
+def test_the_faulty_option_is_blamed_wherever_it_stands_among_others(
+    key: str, values: str, message: str, place: int
+) -> None:
+    slot = key.partition(".")[0]
+    varied = list(INNOCENT[slot].items())
+    varied.insert(place, (key, values))
+    base = BOOK.replace(
+        "  one:\n    {dataset: kitchen, backbone: tiny", "  one:\n    {dataset: kitchen, backbone: adapted"
+    )
+    assert base != BOOK
+    with pytest.raises(RegistryError) as caught:
+        registry.loads(f"{base}  s: {{base: one, vary: {{{', '.join(': '.join(pair) for pair in varied)}}}}}\n")
+    assert f"s.vary.{slot}.{message}" in str(caught.value)
+    assert str(caught.value).count("registry.yaml:") == 1
+
+
 # ------------------------------------------------------------------------------------------- written out and read back
 
 TEXTS = st.sampled_from(

@@ -88,11 +88,28 @@ class Resolver:
         built = self._validated(model, options, subject, lambda fault: replace(fault, path=(*path, *fault.path)))
         if built is None or not changes:
             return built
+        sound = dict(options)
         for option, change in changes.items():
             if not _set(options, option.split("."), change.value):
                 self.faults.append(Fault(change.place, f"{option!r} leads through something that has no options"))
                 return None
-        return self._validated(model, options, subject, lambda fault: _blamed(fault, changes))
+
+        def needed(option: str) -> bool:
+            others = {other: change for other, change in changes.items() if other != option}
+            return self._sound(model, sound, others, subject)
+
+        return self._validated(model, options, subject, lambda fault: _blamed(fault, changes, needed))
+
+    def _sound(
+        self, model: type[BaseModel], options: Mapping[str, Any], changes: Mapping[str, Change], subject: str
+    ) -> bool:
+        """Whether some options are sound with some changes; notes nothing."""
+        changed, before = dict(options), len(self.faults)
+        for option, change in changes.items():
+            _set(changed, option.split("."), change.value)
+        built = self._validated(model, changed, subject, lambda fault: fault)
+        del self.faults[before:]
+        return built is not None
 
     def _validated(
         self, model: type[BaseModel], options: dict[str, Any], subject: str, placed: Callable[[Fault], Fault]
@@ -193,13 +210,17 @@ def _problems(experiment: Experiment) -> tuple[Problem, ...]:
         return (Problem("dataset", message, error.hint or ""),)
 
 
-def _blamed(fault: Fault, changes: Mapping[str, Change]) -> Fault:
-    """A fault of changed options, at the change that touches its path, or else at the last one."""
+def _blamed(fault: Fault, changes: Mapping[str, Change], needed: Callable[[str], bool]) -> Fault:
+    """A fault of changed options, at the change that touches its path; of several, as where options do not go
+    together, at the last one without which all would be sound: it is `needed` for the fault."""
 
     def touches(option: str) -> bool:
         return all(one == other for one, other in zip(option.split("."), fault.path, strict=False))
 
-    change = next((change for option, change in changes.items() if touches(option)), [*changes.values()][-1])
+    touching = [option for option in changes if touches(option)] or list(changes)
+    if len(touching) > 1:
+        touching = [option for option in touching if needed(option)] or touching
+    change = changes[touching[-1]]
     return replace(fault, path=change.place[:-1] if fault.at_key else change.place)
 
 

@@ -77,6 +77,7 @@ class AuxiliaryTaskContract(ComponentContract):
     @given(data=st.data())
     def test_it_works_in_compositions(self, made: AuxiliaryTask, form: str, data: st.DataObject) -> None:
         """Heads with a place for it train a step with it; only labels of one relation can be classified."""
-        if form == "written" or len(made.needs()) == 1:
-            task = type(made).model_validate({**made.options(), "form": form})
-            check_works(self.compose(data, auxiliary=task, dataset=self.dataset))
+        if form == "classified" and len(made.needs()) != 1:
+            pytest.skip("it needs several relations: only labels of one can be classified")
+        task = type(made).model_validate({**made.options(), "form": form})
+        check_works(self.compose(data, auxiliary=task, dataset=self.dataset))

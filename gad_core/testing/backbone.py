@@ -159,8 +159,8 @@ class BackboneContract(ComponentContract):
         """Keys and values at places that are told are what they are in a row; a backbone without a ring says so."""
         try:
             ring = model.make_ring(LENGTH + 2)
-        except BackboneError:
-            return
+        except BackboneError as error:
+            pytest.skip(f"there is no ring: {error.message}")
         embeddings, _ = inputs(model)
         causal, positions = tree()
         places = (3 * torch.arange(LENGTH) + 1) % (LENGTH + 2)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, get_args
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -205,8 +206,8 @@ class HeadContract(ComponentContract):
 
         A head that writes in order to predict reads its own text instead.
         """
-        if any(Slot.CUE in branch for branch in made.layout(Stage.PREDICT)):
-            return
+        if writes_to_predict(made):
+            pytest.skip("it reads the text that it writes in prediction")
         composition = self.compose(data, head=made)
         model = composition.model.eval()
         chosen = [relabelled(one, composition) for one in self.drawn(data, composition)]
@@ -219,17 +220,16 @@ class HeadContract(ComponentContract):
     @given(data=st.data())
     def test_the_output_projection_is_for_writing(self, made: Head, data: st.DataObject) -> None:
         """A head that does not write never asks for logits, nor does one whose prediction opens no cue."""
+        if writes_to_predict(made):
+            pytest.skip("it writes in prediction")
         composition = self.compose(data, head=made)
         transformer = composition.model.transformer
         assert isinstance(transformer, TinyTransformer)
         if not made.speaks:
             composition.losses(composition.some("train", 4))
-        if not any(Slot.CUE in branch for branch in made.layout(Stage.PREDICT)):
-            asked = transformer.logit_rows
-            composition.model.eval()
-            composition.scores(composition.some("test", 4))
-            assert transformer.logit_rows == asked
-        assert made.speaks or transformer.logit_rows == 0
+        composition.model.eval()
+        composition.scores(composition.some("test", 4))
+        assert transformer.logit_rows == 0
 
     # ----------------------------------------------------------------------------------------------------- keeping
 
@@ -265,6 +265,11 @@ class HeadContract(ComponentContract):
         fresh.model.eval()
         chosen = self.drawn(data, trained)
         assert torch.equal(fresh.scores(chosen), trained.scores(chosen))
+
+
+def writes_to_predict(head: Head) -> bool:
+    """Whether prediction opens a cue, behind which the head writes text."""
+    return any(Slot.CUE in branch for branch in head.layout(Stage.PREDICT))
 
 
 def shown(composition: Composition, sample: Sample, changed: slice) -> Batch:
