@@ -23,6 +23,8 @@ SNAPSHOT = Path(__file__).with_name(f"plugin_api_{PLUGIN_API}.txt")
 DOORS = (plugin, nn)
 CALLED = ("__init__", "__call__", "__len__", "__getitem__", "__iter__")
 """Special methods that a user of a class calls."""
+GIVEN = ("LanguageModel",)
+"""Classes whose instances a guest is given and never makes."""
 
 
 def promises() -> list[str]:
@@ -61,11 +63,14 @@ def _described(name: str, module: str, there: str) -> Iterator[str]:
 
 def _class(name: str, made: type) -> Iterator[str]:
     """A class: what it is made of, and the members of its own and of its bases that no door offers."""
-    yield f"{name}({', '.join(base.__name__ for base in made.__bases__ if base is not object)})"
+    bases = ", ".join(base.__name__ for base in made.__bases__ if base is not object)
+    yield f"{name}({bases})" if bases else f"{name}: class"
     members: dict[str, str] = {}
     for one in reversed(made.__mro__):
         if one is made or (one.__module__.startswith("gad_core") and not _offered(one)):
             members |= dict(_members(_definition(one.__module__, one.__name__)))
+    if name in GIVEN:
+        del members["__init__"]
     # Fields stay in their order, which is that of positional arguments.
     for member in sorted(members, key=lambda member: "" if members[member].startswith(":") else member):
         yield f"{name}.{member}{members[member]}"
@@ -85,12 +90,28 @@ def _members(made: ast.stmt) -> Iterator[tuple[str, str]]:
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _is_public(node.targets[0].id):
             yield node.targets[0].id, f" = {ast.unparse(node.value)}"
         elif isinstance(node, ast.FunctionDef) and (_is_public(node.name) or node.name in CALLED):
+            if node.name == "__init__":
+                yield from _attributes(node)
             marks = {ast.unparse(mark) for mark in node.decorator_list}
             if "property" in marks or "cached_property" in marks:
                 yield node.name, f": {_returned(node)} (property)"
             else:
                 needed = " (abstract)" if "abstractmethod" in marks else ""
                 yield node.name, f"{_signature(node)}{needed}"
+
+
+def _attributes(made: ast.FunctionDef) -> Iterator[tuple[str, str]]:
+    """The public attributes that a constructor sets."""
+    for node in ast.walk(made):
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        for target in (inner for outer in targets for inner in ast.walk(outer)):
+            if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self" and _is_public(target.attr):
+                yield (
+                    target.attr,
+                    f": {ast.unparse(node.annotation)}" if isinstance(node, ast.AnnAssign) else ": (attribute)",
+                )
 
 
 def _is_public(name: str) -> bool:
