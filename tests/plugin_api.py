@@ -68,9 +68,7 @@ def _class(name: str, made: type) -> Iterator[str]:
     members: dict[str, str] = {}
     for one in reversed(made.__mro__):
         if one is made or (one.__module__.startswith("gad_core") and not _offered(one)):
-            members |= dict(_members(_definition(one.__module__, one.__name__)))
-    if name in GIVEN:
-        del members["__init__"]
+            members |= dict(_members(_definition(one.__module__, one.__name__), made=name not in GIVEN))
     # Fields stay in their order, which is that of positional arguments.
     for member in sorted(members, key=lambda member: "" if members[member].startswith(":") else member):
         yield f"{name}.{member}{members[member]}"
@@ -80,10 +78,10 @@ def _offered(one: type) -> bool:
     return any(getattr(door, one.__name__, None) is one for door in DOORS)
 
 
-def _members(made: ast.stmt) -> Iterator[tuple[str, str]]:
-    """The public members that a class defines, and how each is written."""
-    assert isinstance(made, ast.ClassDef)
-    for node in made.body:
+def _members(written: ast.stmt, *, made: bool) -> Iterator[tuple[str, str]]:
+    """The public members that a class defines, and how each is written; its constructor if guests have it `made`."""
+    assert isinstance(written, ast.ClassDef)
+    for node in written.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and _is_public(node.target.id):
             given = " = …" if node.value is not None and not _is_required(node.value) else ""
             yield node.target.id, f": {ast.unparse(node.annotation)}{given}"
@@ -91,6 +89,8 @@ def _members(made: ast.stmt) -> Iterator[tuple[str, str]]:
             yield node.targets[0].id, f" = {ast.unparse(node.value)}"
         elif isinstance(node, ast.FunctionDef) and (_is_public(node.name) or node.name in CALLED):
             if node.name == "__init__":
+                if not made:
+                    continue
                 yield from _attributes(node)
             marks = {ast.unparse(mark) for mark in node.decorator_list}
             if "property" in marks or "cached_property" in marks:
@@ -102,16 +102,10 @@ def _members(made: ast.stmt) -> Iterator[tuple[str, str]]:
 
 def _attributes(made: ast.FunctionDef) -> Iterator[tuple[str, str]]:
     """The public attributes that a constructor sets."""
-    for node in ast.walk(made):
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        for target in (inner for outer in targets for inner in ast.walk(outer)):
-            if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self" and _is_public(target.attr):
-                yield (
-                    target.attr,
-                    f": {ast.unparse(node.annotation)}" if isinstance(node, ast.AnnAssign) else ": (attribute)",
-                )
+    stored = (node for node in ast.walk(made) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
+    for name in sorted({node.attr for node in stored if ast.unparse(node.value) == "self"}):
+        if _is_public(name):
+            yield name, ": (attribute)"
 
 
 def _is_public(name: str) -> bool:
