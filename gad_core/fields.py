@@ -46,7 +46,7 @@ def likeness(text: str) -> str:
     return "".join(letter for letter in folded if letter.isalnum()) or folded
 
 
-def text(
+def text_field(
     value: object,
     what: str,
     where: str | None = None,
@@ -79,7 +79,7 @@ def text(
     return spelt
 
 
-def time(value: object, what: str, where: str | None = None, *, clock: bool = True) -> float:
+def time_field(value: object, what: str, where: str | None = None, *, clock: bool = True) -> float:
     """A time: a plain number, from 0 on, or with `clock` also h:mm:ss.s and mm:ss. Raises `DataError`."""
     seconds = _number(value, clock)
     if seconds is None or math.isnan(seconds):
@@ -91,6 +91,14 @@ def time(value: object, what: str, where: str | None = None, *, clock: bool = Tr
     if not 0 <= seconds <= LATEST:
         raise DataError(f"{what} is {seconds:g}", where=where, hint="times are finite and count from 0")
     return seconds
+
+
+def seconds_field(value: object, where: str | None = None) -> float:
+    """A time that is a plain number of seconds, from 0 on. Raises `DataError`."""
+    try:
+        return time_field(value, "time", where, clock=False)
+    except DataError:
+        raise DataError(f"{shown(value)} is not a time", where=where, hint="give seconds, from 0 on") from None
 
 
 def _number(value: object, clock: bool) -> float | None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 import pluggy
@@ -27,6 +28,8 @@ from gad_core.suggestions import suggestion
 
 DISTRIBUTION = "gad-framework"
 """Our own distribution; its components are offered as anybody's are."""
+DOOR = "gad_core.plugin"
+"""What plugins import of the core at their top."""
 HEAVY = ("torch", "transformers", "peft", "accelerate", "matplotlib", "sklearn")
 """What a plugin module must not import: listing and checking would take seconds. `build()` and `open()` may."""
 SLOW = 1.0
@@ -129,6 +132,7 @@ def discover(points: Iterable[EntryPoint]) -> Plugins:
     offers: dict[tuple[str, str, str, int], Offer] = {}
     broken: list[Broken] = []
     slow: list[Slow] = []
+    import_module(DOOR)  # every plugin needs it, so its time is not that of whoever comes first
     for point, who in sorted(
         ((point, _distribution(point)) for point in points), key=lambda one: (one[1], one[0].name)
     ):

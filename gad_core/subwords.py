@@ -13,7 +13,7 @@ from gad_core.errors import BackboneError
 class SubwordText(TextTokenizer):
     """A `tokenizers.Tokenizer` beside an embedding matrix of `vocabulary` rows.
 
-    What is encoded is text and nothing else: "<|eot_id|>" in a label becomes its letters, never the special token.
+    What is encoded is text and nothing else: `<|eot_id|>` in a label becomes its letters, never the special token.
     Raises `BackboneError` when the tokenizer knows tokens that the matrix has no row for.
     """
 

@@ -10,7 +10,7 @@ from enum import Enum, IntEnum
 import numpy as np
 
 from gad_core.errors import CodebookError, DataError
-from gad_core.fields import composed, text
+from gad_core.fields import composed, text_field
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LabelSpace:
     def __post_init__(self) -> None:
         if not self.labels:
             raise DataError(f"label space '{self.name}' has no labels", hint="name the classes, or look for their rows")
-        odd = next((label for label in self.labels if not text(label, f"a label of space '{self.name}'")), None)
+        odd = next((label for label in self.labels if not text_field(label, f"a label of space '{self.name}'")), None)
         if odd is not None:
             raise DataError(f"label space '{self.name}' has an empty label, {odd!r}", hint="name every class")
         repeated = sorted(label for label, count in Counter(map(composed, self.labels)).items() if count > 1)

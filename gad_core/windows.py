@@ -7,10 +7,10 @@ window is its *end*; a plan gives each window of a recording its end and how man
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
 from gad_core.batching import stable_seed
 from gad_core.values import Band
@@ -144,23 +144,24 @@ class WindowOptions(BaseModel):
         )  # fmt: skip
 
 
+def _once_each(asked: tuple[Ask, ...]) -> tuple[Ask, ...]:
+    if len(set(asked)) < len(asked):
+        raise ValueError("the same relation is asked twice")
+    return asked
+
+
 Ask = Literal["current", "next", "goal"]
+"""A relation that a clip can be asked about."""
+
+Asks = Annotated[tuple[Ask, ...], Field(min_length=1), AfterValidator(_once_each)]
+"""An option that lists what is asked: at least one relation, each once."""
 
 
 class ClipOrStreamOptions(WindowOptions):
     """The options of a dataset that may be read as trimmed clips or as untrimmed streams."""
 
     mode: Literal["clips", "stream"] = Field("clips", description="one sample a segment, or untrimmed recordings")
-    asked: tuple[Ask, ...] = Field(
-        ("current",), alias="asks", min_length=1, description="what is to be predicted; a stream asks current"
-    )
-
-    @field_validator("asked")
-    @classmethod
-    def _once_each(cls, asked: tuple[Ask, ...]) -> tuple[Ask, ...]:
-        if len(set(asked)) < len(asked):
-            raise ValueError("the same relation is asked twice")
-        return asked
+    asked: Asks = Field(("current",), alias="asks", description="what is to be predicted; a stream asks current")
 
     @model_validator(mode="after")
     def _stream_asks_current(self) -> ClipOrStreamOptions:

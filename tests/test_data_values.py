@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gad_core.contracts import Corpus
 from gad_core.errors import DataError, GadError
 from gad_core.features import ArrayFeatures
-from gad_core.fields import clean, likeness, shown, text, time
+from gad_core.fields import clean, likeness, shown, text_field, time_field
 from gad_core.matching import absent, no_file_name
 from gad_core.reading import read_json, read_text
 from gad_core.values import LabelSpace
@@ -127,7 +127,7 @@ def test_a_label_space_holds_different_texts(labels: list[str]) -> None:
      ("100:00:00", 360000), ("2:30", 150), (7, 7.0), (0.25, 0.25)],
 )  # fmt: skip
 def test_plain_times_are_read(written: object, seconds: float) -> None:
-    assert time(written, "start") == seconds
+    assert time_field(written, "start") == seconds
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_plain_times_are_read(written: object, seconds: float) -> None:
 )  # fmt: skip
 def test_what_is_no_time_is_refused(written: object) -> None:
     with pytest.raises(DataError) as caught:
-        time(written, "start", "here")
+        time_field(written, "start", "here")
     assert caught.value.where == "here" and len(str(caught.value)) < 400
 
 
@@ -276,7 +276,7 @@ def test_messages_are_short() -> None:
     for value in ("x" * 10**6, list(range(10**5)), {str(n): n for n in range(999)}, 10**4000):
         assert len(shown(value)) < 300
     with pytest.raises(DataError) as caught:
-        text(["x" * 10**5] * 9, "label")
+        text_field(["x" * 10**5] * 9, "label")
     assert len(str(caught.value)) < 900
 
 

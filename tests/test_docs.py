@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from gad_core import nn, plugin
 from gad_core.cli import COMMANDS, main
 from gad_core.registry import load, loads
 
@@ -54,6 +56,13 @@ def test_the_rows_of_frame_labels() -> None:
     exec(code, names)
     found = names["rows"]("r", np.array([0, 1, 1, 2, 0, 0, 1]), ["background", "a", "b"], 2.0, "train")
     assert found == [("r", 0.5, 1.5, "a", "train"), ("r", 1.5, 2.0, "b", "train"), ("r", 3.0, 3.5, "a", "train")]
+
+
+@pytest.mark.parametrize("door", [plugin, nn], ids=["plugin", "nn"])
+def test_all_that_is_behind_a_door_is_on_its_page(door: ModuleType) -> None:
+    page = (PROJECT / "docs" / "hooks.md").read_text()
+    named = set(re.findall(rf"{re.escape(door.__name__)}\.(\w+)", page)) | set(re.findall(r"`(\w+)`", page))
+    assert not sorted(set(door.__all__) - named)
 
 
 def test_every_help_has_an_example() -> None:

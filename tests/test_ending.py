@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from rich.table import Table
 
 from gad_core.cli import main
-from gad_core.cli.ending import Told, of_system
+from gad_core.cli.ending import CommandGroup, of_system
 from gad_core.console import PlainConsole
 from gad_core.errors import GadError, visible
 
@@ -28,8 +28,8 @@ def gad(*words: str, module: str = "gad_core.cli", **options: object) -> subproc
     return subprocess.run(command, stderr=subprocess.PIPE, timeout=60, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def raising(error: BaseException) -> Told:
-    @click.group(cls=Told)
+def raising(error: BaseException) -> CommandGroup:
+    @click.group(cls=CommandGroup)
     def group() -> None:
         pass
 
@@ -116,8 +116,8 @@ def test_a_console_of_another_encoding_shows_what_it_can(encoding: str, tmp_path
 )
 def test_a_signal_ends_with_one_line(number: signal.Signals, code: int, word: bytes) -> None:
     script = (
-        "import sys, click, time\nfrom gad_core.cli.ending import Told\n"
-        "@click.group(cls=Told)\ndef main(): pass\n"
+        "import sys, click, time\nfrom gad_core.cli.ending import CommandGroup\n"
+        "@click.group(cls=CommandGroup)\ndef main(): pass\n"
         "@main.command()\ndef wait():\n    print('ready', flush=True)\n    time.sleep(60)\n"
         "main(['wait'])"
     )
@@ -132,7 +132,7 @@ def test_a_signal_ends_with_one_line(number: signal.Signals, code: int, word: by
 def test_a_thread_that_is_left_over_is_named() -> None:
     script = (
         "import threading, time, click\nimport gad_core.cli.ending as ending\nending.PATIENCE = 0.1\n"
-        "@click.group(cls=ending.Told)\ndef main(): pass\n"
+        "@click.group(cls=ending.CommandGroup)\ndef main(): pass\n"
         "@main.command()\ndef go(): threading.Thread(target=time.sleep, args=(1,), name='knitter').start()\n"
         "main(['go'])"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+import gad_core
+
 PROJECT = Path(__file__).resolve().parents[1]
 CORE = PROJECT / "gad_core"
 PLUGINS = sorted(folder.name for folder in (PROJECT / "plugins").glob("gad_*"))
+DOORS = {"gad_core.plugin", "gad_core.nn", "gad_core.testing"}
+"""What code outside the core may import of it."""
 HEAVY = {"torch", "transformers", "peft", "accelerate", "matplotlib", "sklearn"}
 LIGHT_CORE = [
     *(f"{name}.py" for name in ("__init__", "values", "errors", "contracts", "hookspecs", "plugins", "experiment")),
@@ -20,6 +25,7 @@ LIGHT_CORE = [
         f"{name}.py"
         for name in ("compatibility", "training_options", "lora_options", "results", "files", "windows", "suggestions")
     ),
+    *("plugin.py", "times.py", "corpora.py", "relations.py"),
     "features/__init__.py",
     *(f"{folder}/*.py" for folder in ("registry", "cli", "metrics")),
 ]
@@ -34,12 +40,16 @@ def sources(folder: Path) -> list[Path]:
 
 def imports(path: Path, *, module_level: bool = False) -> Iterator[tuple[int, str]]:
     """(line, module) of the imports of a file; at `module_level` those that importing it carries out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    yield from imported(ast.parse(path.read_text(encoding="utf-8"), str(path)), module_level=module_level)
+
+
+def imported(tree: ast.Module, *, module_level: bool = False) -> Iterator[tuple[int, str]]:
+    """(line, module) of the imports of some code."""
     for node in _executed(tree) if module_level else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
             yield node.lineno, node.module or ""
 
 
@@ -83,7 +93,102 @@ def test_a_plugin_imports_the_core_and_itself_alone(plugin: str) -> None:
 
 @pytest.mark.parametrize("path", LIGHT, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_light_modules_import_nothing_heavy(path: Path) -> None:
-    assert not [f"{path}:{line}: {m}" for line, m in imports(path, module_level=True) if top(m) in HEAVY]
+    loaded = imports(path, module_level=True)
+    assert not [f"{path}:{line}: {m}" for line, m in loaded if top(m) in HEAVY or m == "gad_core.nn"]
+
+
+def outside() -> dict[str, str]:
+    """The Python that others see or write: plugins, guests, what `gad new` makes, and the code blocks of the pages."""
+    files = [*sources(PROJECT / "plugins"), *sources(PROJECT / "tests" / "guests")]
+    found = {str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8") for path in files}
+    for path in sorted((CORE / "templates").rglob("*.py.tmpl")):
+        found[str(path.relative_to(PROJECT))] = re.sub(r"\$\{?\w+\}?", "name", path.read_text(encoding="utf-8"))
+    for path in [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]:
+        blocks = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.S)
+        found |= {f"{path.relative_to(PROJECT)} ({number})": block for number, block in enumerate(blocks, start=1)}
+    return found
+
+
+OUTSIDE = outside()
+
+
+@pytest.mark.parametrize("where", OUTSIDE)
+def test_outside_the_core_everybody_comes_through_the_doors(where: str) -> None:
+    """Inside functions too. Pages may also show `import gad_core`, as a notebook has it."""
+    allowed = DOORS | ({"gad_core"} if ".md" in where else set())
+    wrong = [
+        f"{where}:{line}: {module}"
+        for line, module in imported(ast.parse(OUTSIDE[where], where))
+        if top(module) == "gad_core" and module not in allowed
+    ]
+    assert not wrong
+
+
+def test_all_kinds_of_outside_code_are_looked_at() -> None:
+    parts = ("plugins/", "tests/guests/", "gad_core/templates/", "docs/write-head.md", "README.md")
+    assert all(any(where.startswith(part) for where in OUTSIDE) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "text", ["from gad_core import values", "import gad_core.values", "def f():\n    from gad_core.values import Clip"]
+)
+def test_an_import_past_the_doors_is_seen(text: str) -> None:
+    assert {module for _, module in imported(ast.parse(text))} - DOORS
+
+
+def test_the_core_never_comes_through_the_doors() -> None:
+    """Doors only hand on: a core module that imported one would import itself."""
+    wrong = [
+        f"{path}:{line}: {module}"
+        for path in sources(CORE)
+        for line, module in imports(path)
+        if module in DOORS - {"gad_core.testing"}
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("door", ["plugin", "nn"])
+def test_a_door_hands_on_and_defines_nothing(door: str) -> None:
+    tree = ast.parse((CORE / f"{door}.py").read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    *handed, offered = tree.body[1:]
+    assert all(isinstance(node, ast.ImportFrom) for node in handed) and isinstance(offered, ast.Assign)
+    names = {alias.asname or alias.name for node in handed for alias in node.names if node.module != "__future__"}
+    listed = ast.literal_eval(offered.value)
+    assert names == set(listed) and len(listed) == len(names)
+
+
+def test_a_name_is_behind_one_door() -> None:
+    from gad_core import nn, plugin
+
+    assert not set(plugin.__all__) & set(nn.__all__)
+
+
+FRESH = {"the light door": "gad_core.plugin", "the package": "gad_core"}
+
+
+@pytest.mark.parametrize("module", FRESH.values(), ids=FRESH)
+def test_importing_it_loads_nothing_heavy(module: str) -> None:
+    program = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == ""
+
+
+def test_the_package_offers_what_a_notebook_needs() -> None:
+    """In a fresh process, since what has been imported once stays; none of it loads torch before a run is opened."""
+    program = (
+        "import sys, gad_core\n"
+        f"found = gad_core.load_registry({str(PROJECT / 'registry.yaml')!r})\n"
+        "names = [getattr(gad_core, name).__name__ for name in dir(gad_core) if name in gad_core.HOMES]\n"
+        "assert names == ['ArrayFeatures', 'FeatureStore', 'GadError']\n"
+        "assert found.experiments and callable(gad_core.load)\n"
+        f"print(*sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip() == ""
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        gad_core.lode  # noqa: B018
 
 
 def test_imports_are_seen_where_they_run(tmp_path: Path) -> None:

@@ -12,9 +12,7 @@ from click.testing import CliRunner
 from gad_oad.__main__ import main
 from gad_oad.layout import read_entry, read_targets
 from gad_oad.originals import read_crosstask, read_epic_kitchens, read_goalstep, read_thumos14
-from gad_oad.rasterise import Action, Annotations, Rounding, convert, frames_between, rasterise
-from hypothesis import given
-from hypothesis import strategies as st
+from gad_oad.rasterise import Action, Annotations, convert, rasterise
 
 from gad_core.errors import DataError
 
@@ -22,35 +20,6 @@ THUMOS = (
     "video,type,type_idx,start,end,startFrame,endFrame\none,Diving,26,0.2,1.1,6,33\none,Ambiguous,0,1.0,2.0,30,60\n"
 )
 TASKS = "7\nMake Tea\nhttp://tea\n2\nboil water,pour water\n\n9\nMake Soup\nhttp://soup\n2\npour water,stir\n\n"
-
-
-@pytest.mark.parametrize(
-    ("rounding", "frames"),
-    [("centre", range(1, 4)), ("overlap", range(0, 5)), ("floor", range(0, 4)), ("nearest", range(1, 4))],
-)
-def test_the_rules_of_rounding_by_hand(rounding: Rounding, frames: range) -> None:
-    """0.2 s to 1.1 s at 4 fps: frames 0.8 to 4.4."""
-    assert frames_between(0.2, 1.1, 4.0, rounding) == frames
-
-
-def test_halves_belong_to_the_later_frame() -> None:
-    assert frames_between(0.125, 0.625, 4.0) == range(0, 2)  # centres 0.5 in, 2.5 out
-    assert frames_between(0.7, 1.0, 5.0) == range(3, 5)  # 3.5 in, whatever floating point makes of 0.7 × 5
-    assert frames_between(0.125, 0.625, 4.0, "nearest") == range(1, 3)
-
-
-@given(
-    st.floats(0, 1e4), st.floats(0, 50), st.floats(0.5, 60), st.sampled_from(["centre", "overlap", "floor", "nearest"])
-)
-def test_an_action_has_a_frame_and_lies_within_its_overlap(
-    start: float, lasts: float, fps: float, rounding: Rounding
-) -> None:
-    frames, widest = (
-        frames_between(start, start + lasts, fps, rounding),
-        frames_between(start, start + lasts, fps, "overlap"),
-    )
-    assert len(frames) >= 1
-    assert frames.start >= widest.start - 1 and frames.stop <= widest.stop + 1
 
 
 def test_what_cannot_be_placed_is_counted() -> None:

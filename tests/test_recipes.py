@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gad_coin.plugin
+import gad_oad.plugin
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,6 @@ from gad_oad.rasterise import Action, Annotations, convert
 from small_datasets import save_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-import gad_core.features
 from gad_core.cli import main
 from gad_core.testing.features import GeneratedFeatures
 
@@ -77,7 +78,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Mapping[str, int]],
     def put(benchmark: str, lengths: Mapping[str, int]) -> None:
         shape = SHAPES[benchmark]
         features = GeneratedFeatures(lengths, tokens=shape.tokens, width=shape.width, fps=shape.fps)
-        monkeypatch.setattr(gad_core.features, "FeatureStore", lambda path: features)
+        for plugin in (gad_coin.plugin, gad_oad.plugin):
+            monkeypatch.setattr(plugin, "FeatureStore", lambda path: features)
 
     return put
 

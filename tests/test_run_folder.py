@@ -197,7 +197,7 @@ def test_what_changes_no_number_does_not_count(project: Project, training: str) 
 
 
 GUEST = '''
-from gad_core.hookspecs import hookimpl
+from gad_core.plugin import hookimpl
 from gad_heads.plugin import Discriminative
 
 class Guest(Discriminative):

@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 import yaml
 from gad_segments.annotations import COLUMNS
-from gad_segments.corpus import frames_between, make_corpus
+from gad_segments.corpus import make_corpus
 from gad_segments.plugin import Segments
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gad_core.contracts import Corpus
@@ -87,33 +85,6 @@ def perfect(corpus: Corpus, split: str) -> Predictions:
         truth=truth,
         scores=scores,
     )
-
-
-# ------------------------------------------------------------------------------------------------------- frames
-
-
-@given(start=st.floats(0, 100), duration=st.floats(0.001, 50), fps=st.sampled_from([1, 4, 5, 15, 25, 29.97, 30, 60]))
-def test_a_segment_holds_the_frames_whose_centre_it_holds(start: float, duration: float, fps: float) -> None:
-    end = start + duration
-    frames = frames_between(start, end, fps)
-    assert len(frames) >= 1
-    inside = [frame for frame in range(int((end + 2) * fps) + 2) if start <= (frame + 0.5) / fps < end]
-    if inside and abs((start * fps) % 1 - 0.5) > 1e-3 and abs((end * fps) % 1 - 0.5) > 1e-3:
-        assert list(frames) == inside
-
-
-@given(
-    cuts=st.lists(st.integers(0, 10_000), min_size=2, max_size=9, unique=True).map(sorted), fps=st.sampled_from([5, 30])
-)
-def test_times_on_the_grid_of_frames_come_back(cuts: list[int], fps: int) -> None:
-    for first, stop in itertools.pairwise(cuts):
-        assert frames_between(first / fps, stop / fps, fps) == range(first, stop)
-
-
-def test_half_frames_are_exact_whatever_floating_point_makes_of_them() -> None:
-    for fps in (15, 29.97, 30):
-        for frame in range(3000):
-            assert frames_between((frame + 0.5) / fps, (frame + 5.5) / fps, fps) == range(frame, frame + 5)
 
 
 # ------------------------------------------------------------------------------------------------------- corpora

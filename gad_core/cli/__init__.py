@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from gad_core import __version__
-from gad_core.cli.ending import Told
+from gad_core.cli.ending import CommandGroup
 
 COMMANDS = (
     *("run", "check", "show", "plugins", "new", "schema"),
@@ -17,7 +17,7 @@ COMMANDS = (
 """Each is a command of the same name in a module of the same name."""
 
 
-class Verbs(Told):
+class Verbs(CommandGroup):
     """Imports a command only when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

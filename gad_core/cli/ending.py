@@ -1,7 +1,7 @@
 """How a command ends: well, or with one message and an exit code, whatever went wrong on the way.
 
 What the operating system refuses is as much the user's to mend as a misspelt option, so it is told the same way: where,
-what, and what to do. Every command group of ours is a `Told`.
+what, and what to do. Every command group of ours is a `CommandGroup`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: as Ctrl-C, by somebody else's hand."""
 
 
-class Told(click.Group):
+class CommandGroup(click.Group):
     """A group of commands that end with a message instead of a traceback."""
 
     def main(self, *args: Any, **extra: Any) -> Any:

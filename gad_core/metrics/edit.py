@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from rapidfuzz.distance import Levenshtein
 
 from gad_core.metrics.segments import Segments
 
@@ -13,6 +12,8 @@ def edit_score(truth: Segments, predicted: Segments) -> float:
 
     Timing does not count, order and over-segmentation do. Two empty sequences agree: 100.
     """
+    from rapidfuzz.distance import Levenshtein
+
     longest = max(len(truth), len(predicted))
     if not longest:
         return 100.0

@@ -7,8 +7,9 @@
     class TestMyHead(HeadContract):
         component = MyHead()
 
-Strategies, a tiny backbone, a dataset in memory and features made on the fly are in the modules of this package. Names
-are imported when they are used: the kit needs pytest and Hypothesis (`pip install "gad-framework[testing]"`).
+Besides the contracts there are strategies, a tiny backbone, a dataset in memory, features made on the fly, and
+`compose`, which makes the model of an `Experiment`. Names are imported when they are used: the kit needs pytest and
+Hypothesis (`pip install "gad-framework[testing]"`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gad_core.composition import compose as compose
+    from gad_core.experiment import Experiment as Experiment
     from gad_core.testing.auxiliary_task import AuxiliaryTaskContract as AuxiliaryTaskContract
     from gad_core.testing.backbone import BackboneContract as BackboneContract
     from gad_core.testing.contract import ComponentContract as ComponentContract
@@ -36,18 +39,20 @@ if TYPE_CHECKING:
     from gad_core.testing.tiny import WordTokenizer as WordTokenizer
 
 HOMES = {
-    "AuxiliaryTaskContract": "auxiliary_task",
-    "BackboneContract": "backbone",
-    "ComponentContract": "contract",
-    "DatasetContract": "dataset",
-    "GeneratedFeatures": "features",
-    "HeadContract": "head",
-    "LabelTokenizerContract": "label_tokenizer",
-    "Memory": "corpus",
-    "Tiny": "tiny",
-    "WordTokenizer": "tiny",
-    "write_store": "features",
-    **dict.fromkeys(("codebooks", "experiments", "label_spaces", "layouts", "registries", "samples"), "strategies"),
+    "AuxiliaryTaskContract": ".auxiliary_task",
+    "BackboneContract": ".backbone",
+    "ComponentContract": ".contract",
+    "DatasetContract": ".dataset",
+    "Experiment": "gad_core.experiment",
+    "GeneratedFeatures": ".features",
+    "HeadContract": ".head",
+    "LabelTokenizerContract": ".label_tokenizer",
+    "Memory": ".corpus",
+    "Tiny": ".tiny",
+    "WordTokenizer": ".tiny",
+    "compose": "gad_core.composition",
+    "write_store": ".features",
+    **dict.fromkeys(("codebooks", "experiments", "label_spaces", "layouts", "registries", "samples"), ".strategies"),
 }
 """The module of each public name."""
 
@@ -55,4 +60,4 @@ HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+    return getattr(import_module(HOMES[name], __name__), name)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gad_core.testing.corpus import Memory
     from gad_core.testing.tiny import Tiny, WordTokenizer
 
-pytest.register_assert_rewrite(*(f"gad_core.testing.{home}" for home in set(HOMES.values())))
+pytest.register_assert_rewrite(*(f"gad_core.testing{home}" for home in set(HOMES.values()) if home.startswith(".")))
 
 
 @pytest.fixture

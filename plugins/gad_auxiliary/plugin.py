@@ -9,9 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from gad_core.contracts import AuxiliaryTask
-from gad_core.hookspecs import hookimpl
-from gad_core.values import LabelRef, Query
+from gad_core.plugin import AuxiliaryTask, LabelRef, Query, hookimpl
 
 
 class Label(AuxiliaryTask):

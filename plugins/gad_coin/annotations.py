@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gad_core.errors import DataError, Faults
-from gad_core.fields import composed, shown, text, time
-from gad_core.reading import read_json
+from gad_core.plugin import DataError, Faults, composed, read_json, seconds_field, shown, text_field
 
 SPLITS = {"training": "train", "train": "train", "testing": "test", "test": "test", "validation": "validation"}
 """What subsets are called in the file, and the split each is."""
@@ -82,7 +80,7 @@ def read_annotations(path: Path, faults: Faults) -> Annotations:
     videos = []
     for name, entry in database.items():
         with faults.gathered():
-            video = _video(text(name, "video", str(path)), entry, f"{path}: {name}", dropped, ids, faults)
+            video = _video(text_field(name, "video", str(path)), entry, f"{path}: {name}", dropped, ids, faults)
             if video.steps:
                 videos.append(video)
             else:
@@ -103,15 +101,15 @@ def _video(name: str, entry: Any, where: str, dropped: Counter[str], ids: set[st
     missing = {"class", "subset", "annotation"} - (entry.keys() if isinstance(entry, dict) else set())
     if missing:
         raise DataError(f"lacks {', '.join(sorted(missing))}", where=where, hint="take the published COIN.json")
-    split = SPLITS.get(text(entry["subset"], "subset", where).lower())
+    split = SPLITS.get(text_field(entry["subset"], "subset", where).lower())
     if split is None:
         raise DataError(f"unknown subset {shown(entry['subset'])}", where=where, hint=f"known are {', '.join(SPLITS)}")
     if not isinstance(entry["annotation"], list):
         raise DataError("`annotation` is not a list of steps", where=where, hint="take the published COIN.json")
-    task = text(entry["class"], "class", where)
+    task = text_field(entry["class"], "class", where)
     if not task:
         raise DataError("the class is empty", where=where, hint="name the task")
-    duration = _seconds(entry["duration"], where) if "duration" in entry else math.inf
+    duration = seconds_field(entry["duration"], where) if "duration" in entry else math.inf
     steps = []
     for number, found in enumerate(entry["annotation"]):
         with faults.gathered():
@@ -123,7 +121,7 @@ def _video(name: str, entry: Any, where: str, dropped: Counter[str], ids: set[st
     steps.sort(key=lambda step: (step.start, step.end))
     first = min((step.start for step in steps), default=0.0)
     last = max((step.end for step in steps), default=0.0)
-    span = _seconds(entry.get("start", first), where), _seconds(entry.get("end", last), where)
+    span = seconds_field(entry.get("start", first), where), seconds_field(entry.get("end", last), where)
     return Video(name, split, task_text(task), span, tuple(steps))
 
 
@@ -134,22 +132,15 @@ def _step(found: Any, duration: float, where: str, ids: set[str]) -> Step:
     segment = found["segment"]
     if not isinstance(segment, list) or len(segment) != 2:
         raise DataError(f"segment {shown(segment)} is not [start, end]", where=where, hint="give seconds")
-    start, end = (_seconds(time, where) for time in segment)
+    start, end = (seconds_field(time, where) for time in segment)
     if start < 0 or end < start or start >= duration or end > duration + 1:
         raise DataError(
             f"segment {start:g} to {end:g} s is outside the video of {duration:g} s",
             where=where,
             hint="correct the times; an end up to one second late is taken for the end of the video",
         )
-    label = step_text(text(found["label"], "label", where, spelling=composed))
+    label = step_text(text_field(found["label"], "label", where, spelling=composed))
     if not label:
         raise DataError("the label is empty", where=where, hint="name the step")
     ids.add(shown(found.get("id", "")))
     return Step(start, end, label)
-
-
-def _seconds(value: Any, where: str) -> float:
-    try:
-        return time(value, "time", where, clock=False)
-    except DataError:
-        raise DataError(f"{shown(value)} is not a time", where=where, hint="give seconds, from 0 on") from None

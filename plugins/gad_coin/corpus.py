@@ -8,12 +8,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gad_coin.annotations import Annotations, read_annotations
-from gad_core.contracts import Features
-from gad_core.corpora import CLIP_QUESTIONS, ClipCorpus, Segment
-from gad_core.errors import DataError, Faults
-from gad_core.matching import absent
-from gad_core.relations import Relations
-from gad_core.values import LabelSpace, Prompt, Sample
+from gad_core.plugin import (
+    CLIP_QUESTIONS,
+    ClipCorpus,
+    DataError,
+    Faults,
+    Features,
+    LabelSpace,
+    Prompt,
+    Relations,
+    Sample,
+    Segment,
+    absent,
+    in_frames,
+)
 
 if TYPE_CHECKING:
     from gad_coin.plugin import Coin
@@ -22,8 +30,6 @@ SYSTEM = (
     "A multimodal AI assistant is helping users with some activities. Below is their conversation, interleaved with "
     "the list of video frames received by the assistant."
 )
-DIGITS = 6
-"""Decimals of a time that count: 0.1 s · 30 fps is frame 3."""
 
 
 class CoinCorpus(ClipCorpus):
@@ -58,7 +64,7 @@ def sentences(name: str, labels: set[str]) -> LabelSpace:
 
 def frames_of(start: float, end: float, fps: float, length: int) -> range:
     """ceil(start·fps) to ceil(end·fps) + 1, exclusive, inside the recording (REFERENCE: COIN)."""
-    first, last = (math.ceil(round(time * fps, DIGITS)) for time in (start, end))
+    first, last = (math.ceil(in_frames(time, fps)) for time in (start, end))
     return range(min(max(first, 0), length), min(last + 1, length))
 
 

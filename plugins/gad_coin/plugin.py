@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt
 
-from gad_core.contracts import Dataset, InputPath
-from gad_core.hookspecs import hookimpl
-from gad_core.windows import Ask
-
-if TYPE_CHECKING:
-    from gad_core.contracts import Corpus
+from gad_core.plugin import Asks, Corpus, Dataset, FeatureStore, InputPath, hookimpl
 
 
 class Coin(Dataset):
@@ -25,9 +20,7 @@ class Coin(Dataset):
 
     features: InputPath = Field(description="feature store; the paper's has 2 fps and 10 tokens a frame")
     annotations: InputPath = Field(description="COIN.json")
-    asked: tuple[Ask, ...] = Field(
-        ("current", "next", "goal"), alias="asks", min_length=1, description="step, next step, task"
-    )
+    asked: Asks = Field(("current", "next", "goal"), alias="asks", description="step, next step, task")
     separators: bool = Field(True, description="a comma between two frames")
     supervise_separators: bool = Field(True, description="also train to write what follows each frame")
     max_frames: PositiveInt | None = Field(1200, description="longer clips are sampled evenly; null never")
@@ -37,13 +30,6 @@ class Coin(Dataset):
         "one, and free decoding compares what was written with its leading blank",
     )
     missing: Literal["error", "skip"] = Field("error", description="videos that the store lacks")
-
-    @field_validator("asked")
-    @classmethod
-    def _once_each(cls, asked: tuple[Ask, ...]) -> tuple[Ask, ...]:
-        if len(set(asked)) < len(asked):
-            raise ValueError("the same relation is asked twice")
-        return asked
 
     def asks(self) -> frozenset[str]:
         return frozenset(self.asked)
@@ -59,7 +45,6 @@ class Coin(Dataset):
 
     def open(self) -> Corpus:
         from gad_coin.corpus import make_corpus
-        from gad_core.features import FeatureStore
 
         return make_corpus(self, FeatureStore(self.features))
 

@@ -7,11 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from gad_core.batch import Batch
-from gad_core.decoding import cls_behind_text, label_scores
-from gad_core.language import Decoding, LanguageModel
-from gad_core.modules import HeadModule
-from gad_core.values import LabelSpace
+from gad_core.nn import Batch, Decoding, HeadModule, LanguageModel, cls_behind_text, label_scores
+from gad_core.plugin import LabelSpace
 
 
 class GenerativeModule(HeadModule):

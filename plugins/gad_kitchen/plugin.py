@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import (
     Field,
@@ -12,12 +12,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from gad_core.contracts import Dataset
-from gad_core.hookspecs import hookimpl
-from gad_core.windows import ClipOrStreamOptions
-
-if TYPE_CHECKING:
-    from gad_core.contracts import Corpus
+from gad_core.plugin import ClipOrStreamOptions, Corpus, Dataset, hookimpl
 
 
 class Kitchen(ClipOrStreamOptions, Dataset):

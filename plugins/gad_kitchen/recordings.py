@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gad_core.batching import stable_seed
-from gad_core.contracts import Corpus
-from gad_core.corpora import ClipCorpus, FrameLabels, Segment, StreamCorpus
-from gad_core.errors import FeatureError
-from gad_core.values import LabelSpace
+from gad_core.plugin import (
+    ClipCorpus,
+    Corpus,
+    FeatureError,
+    FrameLabels,
+    LabelSpace,
+    Segment,
+    StreamCorpus,
+    stable_seed,
+)
 from gad_kitchen.plugin import Kitchen
 from gad_kitchen.recipes import ACTIONS, GOALS, NOUNS, VERBS, cooked
 

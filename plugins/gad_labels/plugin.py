@@ -8,10 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from gad_core.contracts import LabelTokenizer, TextTokenizer
-from gad_core.errors import CodebookError
-from gad_core.hookspecs import hookimpl
-from gad_core.values import Codebook, LabelSpace
+from gad_core.plugin import Codebook, CodebookError, LabelSpace, LabelTokenizer, TextTokenizer, hookimpl
 
 
 class Text(LabelTokenizer):

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, ValidationInfo, model_validator
 
-from gad_core.contracts import Backbone, TextTokenizer, WrittenPath
-from gad_core.hookspecs import hookimpl
-from gad_core.lora_options import Lora
+from gad_core.plugin import Backbone, Lora, TextTokenizer, WrittenPath, hookimpl
 
 if TYPE_CHECKING:
-    from gad_core.modules import Transformer
+    from gad_core.nn import Transformer
 
 Attention = Literal["sdpa", "eager"]
 BYTES_AND_SPECIALS = 258
@@ -47,12 +45,12 @@ class Llama(Backbone):
         return {folder: "config.json, *.safetensors and tokenizer.json"} if folder.is_dir() else {}
 
     def text(self, texts: Sequence[str]) -> TextTokenizer:
-        from gad_core.pretrained import load_text
+        from gad_core.nn import load_text
 
         return load_text(self.checkpoint)
 
     def build(self, text: TextTokenizer, seed: int) -> Transformer:
-        from gad_core.pretrained import load_causal
+        from gad_core.nn import load_causal
 
         return load_causal(
             self.checkpoint,

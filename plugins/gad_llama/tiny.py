@@ -9,9 +9,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from gad_core.causal_lm import DTYPES, CausalTransformer
-from gad_core.contracts import TextTokenizer
-from gad_core.subwords import SubwordText
+from gad_core.nn import DTYPES, CausalTransformer, SubwordText
+from gad_core.plugin import TextTokenizer
 from gad_llama.plugin import LlamaTiny
 
 BOS, EOS = "<|begin_of_text|>", "<|eot_id|>"

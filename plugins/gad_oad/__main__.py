@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from gad_core.cli.ending import Told
-from gad_core.cli.say import say
-from gad_core.cli.types import RATE
-from gad_core.errors import DataError
-from gad_oad.rasterise import Conversion, Rounding, convert
+from gad_core.plugin import RATE, CommandGroup, DataError, FeatureStore, Rounding, say
+from gad_oad.rasterise import Conversion, convert
 
 if TYPE_CHECKING:
     from gad_oad.rasterise import Annotations
@@ -22,7 +19,7 @@ BENCHMARKS = ("thumos14", "epic-kitchens-100", "crosstask", "ego4d-goalstep")
 FILE = click.Path(exists=True, path_type=Path)
 
 
-@click.group(cls=Told)
+@click.group(cls=CommandGroup)
 def main() -> None:
     """Online action detection."""
 
@@ -78,8 +75,6 @@ def report(done: Conversion, out: Path) -> None:
 
 def _told(features: Path | None, fps: float | None) -> tuple[float, dict[str, int] | None]:
     if features is not None:
-        from gad_core.features import FeatureStore
-
         store = FeatureStore(features)
         return store.fps, dict(store.lengths)
     if fps is None:

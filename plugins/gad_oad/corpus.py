@@ -6,24 +6,30 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gad_core.batching import stable_seed
-from gad_core.contracts import Features
-from gad_core.corpora import FrameLabels, StreamCorpus
-from gad_core.errors import DataError, Faults
-from gad_core.fields import clean
-from gad_core.matching import absent
-from gad_core.relations import Relations, StreamRelations
-from gad_core.values import LabelRef, LabelSpace, Predictions
-from gad_core.windows import Plan, Windows
+from gad_core.plugin import (
+    DataError,
+    Faults,
+    Features,
+    FrameLabels,
+    LabelRef,
+    LabelSpace,
+    Plan,
+    Predictions,
+    Relations,
+    StreamCorpus,
+    StreamRelations,
+    StreamScore,
+    Track,
+    Windows,
+    absent,
+    clean,
+    stable_seed,
+)
 from gad_oad.layout import DataInfo, Targets, label_space, read_info, read_targets, targets_of
 from gad_oad.plugin import OnlineActionDetection
-
-if TYPE_CHECKING:
-    from gad_core.metrics import StreamScore
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,6 @@ class OadCorpus(StreamCorpus):
         self.prompts = {"current": replace(self.prompts["current"], close_background=False)}
 
     def _scored(self, predictions: Predictions) -> StreamScore:
-        from gad_core.metrics import StreamScore, Track
 
         space = self.spaces["current"]
         score = StreamScore(

@@ -11,11 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from gad_core.arrays import load_array
-from gad_core.errors import DataError, Faults
-from gad_core.fields import FASTEST, clean, composed, shown, text
-from gad_core.reading import read_json, reading
-from gad_core.values import LabelSpace
+from gad_core.plugin import (
+    FASTEST,
+    DataError,
+    Faults,
+    LabelSpace,
+    clean,
+    composed,
+    load_array,
+    read_json,
+    reading,
+    shown,
+    text_field,
+)
 
 BLOCK = 4096
 """Rows of targets looked at together: a recording of thousands of classes is never copied as a whole."""
@@ -110,7 +118,7 @@ def names_of(
     names = entry.get(key)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise DataError(f"{key} is no list of names", where=str(path), hint=f"the entry holds {', '.join(entry)}")
-    return tuple(text(name, "name", f"{path}: {key}", spelling=spelling) for name in names)
+    return tuple(text_field(name, "name", f"{path}: {key}", spelling=spelling) for name in names)
 
 
 def label_space(classes: tuple[str, ...], background: str, ignored: tuple[str, ...], where: str) -> LabelSpace:

@@ -10,10 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gad_core.errors import DataError
-from gad_core.fields import composed, shown, text, time
-from gad_core.matching import no_file_name
-from gad_core.reading import damaged, read_json, read_text, reading
+from gad_core.plugin import (
+    DataError,
+    composed,
+    damaged,
+    no_file_name,
+    read_json,
+    read_text,
+    reading,
+    seconds_field,
+    shown,
+    text_field,
+    time_field,
+)
 from gad_oad.rasterise import Action, Annotations
 
 BACKGROUND = "Background"
@@ -34,7 +43,7 @@ def read_thumos14(paths: Sequence[Path]) -> Annotations:
 
 def _thumos_rows(path: Path) -> Iterator[tuple[str, float, float, str]]:
     for where, row in _records(path, ("video", "type", "start", "end")):
-        times = _seconds(row["start"], where), _seconds(row["end"], where)
+        times = seconds_field(row["start"], where), seconds_field(row["end"], where)
         yield _recording(row["video"], where), *times, _class(row["type"], where)
 
 
@@ -48,7 +57,7 @@ def _thumos_texts(folder: Path) -> Iterator[tuple[str, float, float, str]]:
             if fields and len(fields) != 3:
                 raise DataError(f"{shown(written)} is not `video start end`", where=where)
             if fields:
-                times = _seconds(fields[1], where), _seconds(fields[2], where)
+                times = seconds_field(fields[1], where), seconds_field(fields[2], where)
                 yield _recording(fields[0], where), *times, path.stem.rsplit("_", 1)[0]
 
 
@@ -80,7 +89,7 @@ def read_epic_kitchens(actions: Path, paths: Sequence[Path], info: Path | None =
         videos = {action.recording for action in found}
         for where, row in _records(info, ("video_id", "duration")):
             if row["video_id"] in videos:
-                durations[row["video_id"]] = _seconds(row["duration"], where)
+                durations[row["video_id"]] = seconds_field(row["duration"], where)
     return Annotations(classes, tuple(found), durations, _counted({"action of an unlisted class": unlisted}))
 
 
@@ -91,7 +100,7 @@ def _rulstm(path: Path, actions: int) -> Iterator[Action]:
         label = _whole(row[6], "action", where)
         if label >= actions:
             raise DataError(f"action '{label}' is not among the {actions} listed", where=where)
-        start, end = (_seconds(time, where) / RULSTM_FPS for time in row[2:4])
+        start, end = (seconds_field(time, where) / RULSTM_FPS for time in row[2:4])
         yield Action(_recording(row[1], where), start, end, label + 1)
 
 
@@ -114,7 +123,9 @@ def read_crosstask(path: Path) -> Annotations:
             if len(row) != 3 or not 1 <= _whole(row[0], "step", where) <= len(steps.get(task, ())):
                 raise DataError(f"{shown(','.join(row))} is no step,start,end of task '{task}'", where=where)
             label = index[steps[task][int(row[0]) - 1].strip()]
-            found.append(Action(_recording(video, where), _seconds(row[1], where), _seconds(row[2], where), label))
+            found.append(
+                Action(_recording(video, where), seconds_field(row[1], where), seconds_field(row[2], where), label)
+            )
     return Annotations(classes, tuple(found))
 
 
@@ -156,12 +167,12 @@ def read_goalstep(paths: Sequence[Path], class_names: Sequence[str], levels: Seq
         for video in _videos(path):
             where = f"{path}: {shown(video.get('video_uid'))}"
             name = _recording(_field(video, "video_uid", where), where)
-            durations[name] = _seconds(_field(video, "end_time", where), where)
+            durations[name] = seconds_field(_field(video, "end_time", where), where)
             for segment in _segments(video, levels, where):
-                category = text(_field(segment, "step_category", where), "step_category", where)
+                category = text_field(_field(segment, "step_category", where), "step_category", where)
                 label = index.get(category.split(": ", 1)[-1].strip().lower())
                 unlisted += label is None
-                start, end = (_seconds(_field(segment, key, where), where) for key in ("start_time", "end_time"))
+                start, end = (seconds_field(_field(segment, key, where), where) for key in ("start_time", "end_time"))
                 found += [] if label is None else [Action(name, start, end, label)]
     return Annotations(tuple(class_names), tuple(found), durations, _counted({"action of an unlisted class": unlisted}))
 
@@ -219,7 +230,7 @@ def _records(path: Path, needed: Iterable[str]) -> Iterator[tuple[str, dict[str,
 
 def _recording(value: object, where: str) -> str:
     """The name of a recording, which becomes that of a file."""
-    name = text(value, "recording", where)
+    name = text_field(value, "recording", where)
     fault = no_file_name(name)
     if fault:
         raise DataError(
@@ -229,7 +240,7 @@ def _recording(value: object, where: str) -> str:
 
 
 def _class(value: object, where: str) -> str:
-    name = text(value, "class", where, spelling=composed)
+    name = text_field(value, "class", where, spelling=composed)
     if not name:
         raise DataError("the class is empty", where=where)
     return name
@@ -241,18 +252,11 @@ def _whole(written: str, what: str, where: str) -> int:
     return int(written)
 
 
-def _seconds(value: object, where: str) -> float:
-    try:
-        return time(value, "time", where, clock=False)
-    except DataError as error:
-        raise DataError(f"{shown(value)} is no time: a number of seconds, from 0 on", where=where) from error
-
-
 def _clock(written: str, where: str) -> float:
     """Seconds of hh:mm:ss.ss."""
     if written.count(":") != 2:
         raise DataError(f"{shown(written)} is not hh:mm:ss", where=where)
-    return time(written, "time", where)
+    return time_field(written, "time", where)
 
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:

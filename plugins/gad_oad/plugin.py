@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, field_validator, model_validator
 
-from gad_core.contracts import Dataset, InputPath
-from gad_core.corpora import STREAM_QUESTION
-from gad_core.hookspecs import hookimpl
-from gad_core.windows import WindowOptions
+from gad_core.plugin import (
+    STREAM_QUESTION,
+    ConcatenatedFeatures,
+    Corpus,
+    Dataset,
+    FeatureStore,
+    InputPath,
+    WindowOptions,
+    hookimpl,
+)
 from gad_oad.presets import PRESETS, Preset
-
-if TYPE_CHECKING:
-    from gad_core.contracts import Corpus
 
 
 class OnlineActionDetection(WindowOptions, Dataset):
@@ -85,7 +88,6 @@ class OnlineActionDetection(WindowOptions, Dataset):
         }
 
     def open(self) -> Corpus:
-        from gad_core.features import ConcatenatedFeatures, FeatureStore
         from gad_oad.corpus import make_corpus
 
         stores = [FeatureStore(path) for path in self.features]

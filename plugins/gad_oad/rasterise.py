@@ -1,4 +1,4 @@
-"""From times to frames: the one step between annotations and per-frame targets, with its rounding rules."""
+"""From annotated actions to per-frame targets, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from gad_core.arrays import load_array
-from gad_core.errors import DataError
-from gad_core.fields import shown
-from gad_core.files import sweep, write_json, writing
-from gad_core.matching import absent, no_file_name
-from gad_core.reading import read_json, reading
+from gad_core.plugin import (
+    DataError,
+    Rounding,
+    absent,
+    frames_between,
+    in_frames,
+    load_array,
+    no_file_name,
+    read_json,
+    reading,
+    shown,
+    sweep,
+    write_json,
+    writing,
+)
 
-Rounding = Literal["centre", "overlap", "floor", "nearest"]
 INFO = "data_info.json"
 LARGEST = 1 << 31
 """Bytes of a recording's targets: more are times that are no seconds."""
-DIGITS = 6
-"""Decimals of a frame that count: 0.7 s at 5 fps is frame 3.5, whatever floating point makes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +77,6 @@ class Plan:
     path: str
     length: int
     actions: tuple[Action, ...]
-
-
-def frames_between(start: float, end: float, fps: float, rounding: Rounding = "centre") -> range:
-    """The frames of an action from `start` to `end` seconds; frame i lasts from i/fps to (i+1)/fps. At least one.
-
-    - `centre`: frames whose centre lies in [start, end);
-    - `overlap`: frames that any part of it touches, floor(start·fps) to ceil(end·fps), exclusive;
-    - `floor`: floor(start·fps) to floor(end·fps), exclusive;
-    - `nearest`: both ends to the nearest frame, halves up; end exclusive.
-
-    Where a rule finds none, it is the frame that the middle of the action stands in.
-    """
-    first, stop = round(start * fps, DIGITS), round(end * fps, DIGITS)
-    bounds = {
-        "centre": (math.ceil(first - 0.5), math.ceil(stop - 0.5)),
-        "overlap": (math.floor(first), math.ceil(stop)),
-        "floor": (math.floor(first), math.floor(stop)),
-        "nearest": (math.floor(first + 0.5), math.floor(stop + 0.5)),
-    }
-    low, high = bounds[rounding]
-    if high > low:
-        return range(low, high)
-    middle = math.floor((first + stop) / 2)
-    return range(middle, middle + 1)
 
 
 def rasterise(
@@ -223,4 +205,4 @@ def _refuse_others(folder: Path, paths: Sequence[str]) -> None:
 
 def _length(duration: float | None, actions: Iterable[Action], fps: float) -> int:
     seconds = max((action.end for action in actions), default=0.0) if duration is None else duration
-    return math.ceil(round(seconds * fps, DIGITS))
+    return math.ceil(in_frames(seconds, fps))

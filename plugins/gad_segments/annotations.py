@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gad_core.errors import DataError, Faults, GadError
-from gad_core.fields import shown, text, time
-from gad_core.reading import damaged, once_each, read_text, require_file
+from gad_core.plugin import (
+    DataError,
+    Faults,
+    GadError,
+    damaged,
+    once_each,
+    read_text,
+    require_file,
+    shown,
+    text_field,
+    time_field,
+)
 from gad_segments.formats import (
     refuse_other_formats,
     refuse_other_json,
@@ -86,7 +95,7 @@ def read_rows(path: Path, faults: LineFaults, *, clock: bool = True) -> list[Row
 def has_goals(path: Path) -> bool:
     """Whether any segment names a goal, as far as the file can be read: its faults are told when it is opened."""
     try:
-        return any(text(fields.get("goal"), "goal") for _, fields in _records(path))
+        return any(text_field(fields.get("goal"), "goal") for _, fields in _records(path))
     except DataError:
         return False
 
@@ -97,13 +106,13 @@ def _row(line: int, fields: Mapping[str, object], faults: LineFaults, clock: boo
     texts, times = {}, {}
     for column in ("recording", "label", "split", "goal"):
         with faults.on(line):
-            texts[column] = text(fields.get(column), column, numbers=column == "recording")
+            texts[column] = text_field(fields.get(column), column, numbers=column == "recording")
     empty = [column for column in ("recording", "label", "split") if texts.get(column) == ""]
     if empty:
         faults.at(line, f"no {' and no '.join(empty)}")
     for column in ("start", "end"):
         with faults.on(line):
-            times[column] = time(fields.get(column), column, clock=clock)
+            times[column] = time_field(fields.get(column), column, clock=clock)
     if len(times) == 2 and times["start"] >= times["end"]:
         faults.at(line, f"start {times['start']:g} is not before end {times['end']:g}")
     if len(faults.found) > before:

@@ -9,33 +9,32 @@ from pathlib import Path
 
 import numpy as np
 
-from gad_core.contracts import Corpus, Features
-from gad_core.corpora import STREAM_QUESTION, ClipCorpus, FrameLabels, Segment, StreamCorpus
-from gad_core.errors import DataError, Faults
-from gad_core.fields import clean, text
-from gad_core.matching import absent
-from gad_core.reading import read_json, read_text
-from gad_core.scaling import measure_scale
-from gad_core.values import LabelSpace
+from gad_core.plugin import (
+    STREAM_QUESTION,
+    ClipCorpus,
+    Corpus,
+    DataError,
+    Faults,
+    Features,
+    FrameLabels,
+    LabelSpace,
+    Segment,
+    StreamCorpus,
+    absent,
+    clean,
+    frames_between,
+    in_frames,
+    measure_scale,
+    read_json,
+    read_text,
+    text_field,
+)
 from gad_segments.annotations import LineFaults, Row, read_rows
 from gad_segments.plugin import Segments
 
 NEEDED = ("train", "test")
-DIGITS = 6
-"""Decimals of a frame that count: 0.7 s at 5 fps is frame 3.5, whatever floating point makes of it."""
-
-
-def frames_between(start: float, end: float, fps: float) -> range:
-    """The frames of a segment from `start` to `end` seconds, at least one.
-
-    Frame i lasts from i/fps to (i+1)/fps; a segment holds the frames whose centre lies in [start, end), and where
-    none does the one it stands in.
-    """
-    first, stop = (math.ceil(round(time * fps - 0.5, DIGITS)) for time in (start, end))
-    if stop > first:
-        return range(first, stop)
-    middle = math.floor((start + end) / 2 * fps)
-    return range(middle, middle + 1)
+TOUCHING = 1e-6
+"""Segments that overlap by no more, in seconds or frames, only touch."""
 
 
 @dataclass(frozen=True)
@@ -212,14 +211,14 @@ def _actions(options: Segments, path: Path, rows: Sequence[Row], faults: LineFau
 def _listed(labels: tuple[str, ...] | Path) -> tuple[tuple[str, ...], str]:
     """A list of labels, cleaned, and where it stands."""
     if not isinstance(labels, Path):
-        return tuple(text(label, "label", "`labels`") for label in labels), "`labels`"
+        return tuple(text_field(label, "label", "`labels`") for label in labels), "`labels`"
     hint = "give one label a line, or a JSON list of texts"
     listed = (
         read_json(labels, hint=hint) if labels.suffix.lower() == ".json" else read_text(labels, hint=hint).splitlines()
     )
     if not isinstance(listed, list) or not all(isinstance(label, str) for label in listed):
         raise DataError("not a JSON list of texts", where=str(labels), hint='write ["wave", "clap"]')
-    found = (text(label, "label", str(labels)) for label in listed)
+    found = (text_field(label, "label", str(labels)) for label in listed)
     return tuple(label for label in found if label), str(labels)
 
 
@@ -232,7 +231,7 @@ def _placed(rows: Sequence[Row], store: Features, unit: str, faults: LineFaults)
         if unit == "frames" and not (row.start.is_integer() and row.end.is_integer()):
             faults.at(row.line, f"frames {row.start:g} to {row.end:g} are not whole", "leave `unit` out for seconds")
         frames = frames_between(row.start, row.end, rate)
-        if row.end * rate > length + 1 + 10**-DIGITS or frames.start >= length:
+        if in_frames(row.end, rate) > length + 1 or frames.start >= length:
             faults.at(
                 row.line,
                 f"{row.start:g} to {row.end:g} {unit} reaches beyond recording '{row.recording}', "
@@ -305,7 +304,7 @@ def _note_clashes(rows: Sequence[Row], overlap: str, faults: LineFaults) -> None
                     f"recording '{row.recording}' is in '{row.split}' and, line {latest.line}, in '{latest.split}'",
                     "a stream is in one split as a whole",
                 )
-            elif overlap == "error" and row.start < latest.end - 10**-DIGITS:
+            elif overlap == "error" and row.start < latest.end - TOUCHING:
                 faults.at(
                     row.line,
                     f"{row.label!r} from {row.start:g} on overlaps {latest.label!r} of line {latest.line}",

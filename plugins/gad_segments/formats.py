@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gad_core.errors import DataError
-from gad_core.reading import reading
+from gad_core.plugin import DataError, reading
 
 TABLE = "export it as CSV, with columns recording, start, end, label, split"
 ROWS = "write a JSON list of objects with recording, start, end, label, split, or a CSV"

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from gad_core.contracts import Dataset, InputPath
-from gad_core.hookspecs import hookimpl
-from gad_core.windows import Ask, ClipOrStreamOptions
-
-if TYPE_CHECKING:
-    from gad_core.contracts import Corpus
+from gad_core.plugin import Ask, ClipOrStreamOptions, Corpus, Dataset, FeatureStore, InputPath, hookimpl
 
 
 class Segments(ClipOrStreamOptions, Dataset):
@@ -63,7 +58,6 @@ class Segments(ClipOrStreamOptions, Dataset):
         }
 
     def open(self) -> Corpus:
-        from gad_core.features import FeatureStore
         from gad_segments.corpus import make_corpus
 
         return make_corpus(self, FeatureStore(self.features))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from gad_core.cli.ending import Told
-from gad_core.cli.say import say
+from gad_core.plugin import CommandGroup, say
 
 
-@click.group(cls=Told)
+@click.group(cls=CommandGroup)
 def main() -> None:
     """The pretrained language model SmolLM2-135M-Instruct (Apache-2.0)."""
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from gad_core.contracts import Backbone, TextTokenizer
-from gad_core.hookspecs import hookimpl
-from gad_core.lora_options import Lora
+from gad_core.plugin import Backbone, Lora, TextTokenizer, hookimpl
 
 if TYPE_CHECKING:
-    from gad_core.modules import Transformer
+    from gad_core.nn import Transformer
 
 
 class SmolLM2(Backbone):
@@ -28,13 +26,13 @@ class SmolLM2(Backbone):
     gradient_checkpointing: bool = Field(False, description="less memory in training for about a third more time")
 
     def text(self, texts: Sequence[str]) -> TextTokenizer:
-        from gad_core.pretrained import load_text
+        from gad_core.nn import load_text
         from gad_smollm2.weights import fetched
 
         return load_text(str(fetched()))
 
     def build(self, text: TextTokenizer, seed: int) -> Transformer:
-        from gad_core.pretrained import load_causal
+        from gad_core.nn import load_causal
         from gad_smollm2.weights import fetched
 
         return load_causal(

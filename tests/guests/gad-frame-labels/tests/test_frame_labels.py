@@ -11,9 +11,7 @@ import pytest
 from gad_frame_labels.__main__ import turn_and_pack
 from gad_frame_labels.plugin import FrameLabels
 
-from gad_core.errors import DataError, FeatureError
-from gad_core.features import FeatureStore
-from gad_core.features.pack import Packing
+from gad_core.plugin import DataError, FeatureError, FeatureStore, Packing
 from gad_core.testing import DatasetContract
 
 CLASSES = ["SIL", "pour_milk", "stir_milk", "take_cup"]

@@ -8,11 +8,8 @@ import numpy as np
 import torch
 from gad_label_embedding.plugin import LabelEmbedding
 
-from gad_core.composition import compose
-from gad_core.experiment import Experiment
-from gad_core.features import ArrayFeatures
-from gad_core.testing import HeadContract, Memory, Tiny
-from gad_core.values import Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Stage
+from gad_core.plugin import ArrayFeatures, Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Stage
+from gad_core.testing import Experiment, HeadContract, Memory, Tiny, compose
 
 REGISTRY = Path(__file__).parents[1] / "registry.yaml"
 VERBS, NOUNS = ("cut", "wash", "take", "peel"), ("tomato", "onion", "knife", "carrot")

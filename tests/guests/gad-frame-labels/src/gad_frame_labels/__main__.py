@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gad_core.errors import FeatureError, GadError
-from gad_core.features.pack import Packing, pack
-from gad_core.features.sources import find_sources
+from gad_core.plugin import FeatureError, GadError, Packing, find_sources, pack
 
 
 def turn_and_pack(folder: Path, store: Path, packing: Packing) -> int:

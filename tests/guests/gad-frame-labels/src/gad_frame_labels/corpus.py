@@ -6,33 +6,29 @@ from pathlib import Path
 
 import numpy as np
 
-from gad_core import corpora
-from gad_core.contracts import Corpus
-from gad_core.errors import DataError, Faults
-from gad_core.features import FeatureStore
-from gad_core.values import LabelSpace
-from gad_frame_labels.plugin import FrameLabels
+from gad_core.plugin import Corpus, DataError, Faults, FeatureStore, FrameLabels, LabelSpace, StreamCorpus
+from gad_frame_labels import plugin
 
 SILENT = ("background", "SIL")
 """What the class that means no action is called in these datasets."""
 
 
-def open_frame_labels(options: FrameLabels) -> Corpus:
+def open_frame_labels(options: plugin.FrameLabels) -> Corpus:
     """The corpus of some options. Raises `DataError` and `FeatureError`."""
     actions, store, faults = read_classes(options), FeatureStore(options.features), Faults()
-    recordings: dict[str, list[corpora.FrameLabels]] = {"train": [], "test": []}
+    recordings: dict[str, list[FrameLabels]] = {"train": [], "test": []}
     for split, found in recordings.items():
         for video in _lines(options.bundle(split)):
             with faults.gathered():
                 name = Path(video).stem
-                found.append(corpora.FrameLabels(name, read_labels(options, name, actions, store)))
+                found.append(FrameLabels(name, read_labels(options, name, actions, store)))
         if not found and not faults.found:
             faults.add("names no video", where=str(options.bundle(split)))
     both = {one.recording for one in recordings["train"]} & {one.recording for one in recordings["test"]}
     if both:
         faults.add(f"video '{min(both)}' is in both splits", where=str(options.bundle("test")))
     faults.raise_any()
-    return corpora.StreamCorpus(
+    return StreamCorpus(
         actions=actions,
         goals=None,
         features=store,
@@ -42,7 +38,7 @@ def open_frame_labels(options: FrameLabels) -> Corpus:
     )
 
 
-def read_classes(options: FrameLabels) -> LabelSpace:
+def read_classes(options: plugin.FrameLabels) -> LabelSpace:
     """The classes of mapping.txt, in the order of their indices."""
     path = options.root / "mapping.txt"
     classes: dict[int, str] = {}
@@ -61,7 +57,7 @@ def read_classes(options: FrameLabels) -> LabelSpace:
     return LabelSpace("action", labels, written, background=labels.index(silent[0]) if silent else None)
 
 
-def read_labels(options: FrameLabels, video: str, actions: LabelSpace, store: FeatureStore) -> np.ndarray:
+def read_labels(options: plugin.FrameLabels, video: str, actions: LabelSpace, store: FeatureStore) -> np.ndarray:
     """The class of every frame of a video that has features, (T,) int64."""
     path = options.root / "groundTruth" / f"{video}.txt"
     known = {label: index for index, label in enumerate(actions.labels)}

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gad_core.contracts import Dataset, InputPath
-from gad_core.hookspecs import hookimpl
-from gad_core.windows import WindowOptions
-
-if TYPE_CHECKING:
-    from gad_core.contracts import Corpus
+from gad_core.plugin import Corpus, Dataset, InputPath, WindowOptions, hookimpl
 
 PLUGIN_API = 1
 

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from gad_core.batch import Batch
-from gad_core.language import LanguageModel
-from gad_core.modules import HeadModule
-from gad_core.values import LabelSpace
+from gad_core.nn import Batch, HeadModule, LanguageModel
+from gad_core.plugin import LabelSpace
 
 FIRST_SCALE = 10.0
 

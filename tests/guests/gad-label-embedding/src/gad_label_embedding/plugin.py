@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from gad_core.contracts import Head
-from gad_core.hookspecs import hookimpl
-from gad_core.values import LabelSpace, Layout, Slot, Stage
+from gad_core.plugin import Head, LabelSpace, Layout, Slot, Stage, hookimpl
 
 if TYPE_CHECKING:
-    from gad_core.modules import HeadModule
+    from gad_core.nn import HeadModule
 
 PLUGIN_API = 1
 
