@@ -91,7 +91,7 @@ def _runner(path: Path, text: bytes) -> Callable[[], ModuleType]:
         module.__file__ = str(path)
         sys.modules[module.__name__] = module  # where pydantic looks annotations up
         try:
-            exec(compile(text, str(path), "exec"), vars(module))
+            exec(compile(text, str(path), "exec", dont_inherit=True), vars(module))
         except BaseException:
             del sys.modules[module.__name__]
             raise

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from fake_distributions import COMMANDS, HEAD, Site
 
+from gad_core import registry
 from gad_core.cli import main
+from gad_core.errors import PluginError
 from gad_core.plugins import WITHOUT, installed, leaving_out
 
 REGISTRY = """version: 1
@@ -82,6 +86,25 @@ def test_a_registry_that_needs_it_says_so(guests: Site, tmp_path: Path, use: str
     assert f"registry.yaml:4:18: heads.h.use: there is no head {use!r}" in ended.output
     assert "left out by --without or GAD_WITHOUT, and may offer it: colour of Gad_Colour 1.0" in ended.output
     assert gad("--without", "form", "check", str(file)).exit_code == 0
+
+
+def test_a_finished_run_that_needs_it_says_so(guests: Site) -> None:
+    """What `gad predict` does with the components of a run."""
+    one = registry.loads(REGISTRY.format(use="red")).experiments["one"]
+    resolved = one.resolved()
+    assert registry.rebuild(resolved, "one") == one
+    with leaving_out(["colour"]), pytest.raises(PluginError, match="there is no head 'red'") as caught:
+        registry.rebuild(resolved, "one")
+    assert "left out by --without or GAD_WITHOUT, and may offer it: colour of Gad_Colour 1.0" in str(caught.value)
+
+
+def test_processes_that_a_command_starts_leave_it_out_too(guests: Site) -> None:
+    program = "from gad_core.plugins import installed\nprint([one.entry_point for one in installed().left_out])"
+    path = os.pathsep.join([str(guests.folder), *sys.path])
+    with leaving_out(["Gad_Colour"]):
+        env = {**os.environ, "PYTHONPATH": path}
+        ended = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    assert ended.stdout == "['colour']\n", ended.stderr
 
 
 def test_its_commands_are_left_out(guests: Site) -> None:

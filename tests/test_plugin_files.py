@@ -103,6 +103,26 @@ def test_two_contents_at_one_path_are_two_plugins(folder: Path) -> None:
     assert type(loads(folder).experiments["one"].head) is type(second.head), "loaded once"
 
 
+@pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
+def test_it_is_read_as_python_reads_it(folder: Path, future: str) -> None:
+    """Neither with the language of our own modules, nor without a module that looks its annotations up."""
+    options = "    size: Size = 3\n    more: Size | None = None\n    def layout"
+    text = HEAD.format(name="guest").replace("    def layout", options)
+    (folder / "my_head.py").write_text(f"{future}Size = int\ndef f(x: Size): pass\n{text}")
+    book = registry.loads(SMALL.format(plugins="[my_head.py]", use="guest, size: 4").replace('"', ""), root=folder)
+    head = book.experiments["one"].head
+    assert head.options() == {"size": 4, "more": None}
+    written = sys.modules[type(head).__module__].f.__annotations__["x"]
+    assert written == ("Size" if future else int)
+
+
+def test_it_prints_nothing_into_the_output_of_a_command(folder: Path) -> None:
+    (folder / "my_head.py").write_text("print('hello')\n" + HEAD.format(name="guest"))
+    (folder / "registry.yaml").write_text(SMALL.format(plugins="[my_head.py]", use="guest"))
+    printed = CliRunner().invoke(main, ["schema", str(folder / "registry.yaml")])
+    assert json.loads(printed.stdout) and "hello" not in printed.stdout
+
+
 def test_two_files_of_one_name_in_two_folders_are_two_modules(folder: Path) -> None:
     (folder / "other").mkdir()
     shutil.copy(folder / "my_head.py", folder / "other" / "my_head.py")
@@ -257,6 +277,16 @@ def test_a_run_whose_file_is_gone_says_so(project: Project, text: str | None) ->
     assert str(file) in told or "there is no head 'mine'" in told
     with pytest.raises(PluginError):
         gad_core.load(project.root / RUN)
+
+
+def test_a_run_of_a_sweep_and_one_with_workers_know_it(project: Project) -> None:
+    text = (project.root / "registry.yaml").read_text().replace("epochs: 1", "epochs: 1, workers: 2")
+    sweep = "sweeps: {s: {base: discriminative, vary: {training.batch: [2, 4]}}}\n"
+    (project.root / "registry.yaml").write_text(text + sweep)
+    ended = project.gad("run", "registry.yaml", "s", "--runs", "runs", "--quiet")
+    assert ended.exit_code == 0, ended.output
+    results = json.loads((project.root / "runs/s/training.batch=2/0/results.json").read_text())
+    assert results["components"]["plugins"] == ["../../../../my_head.py"]
 
 
 def test_show_knows_it(project: Project) -> None:
