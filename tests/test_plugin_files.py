@@ -210,6 +210,8 @@ def test_the_commands_that_look_at_options_know_it(folder: Path) -> None:
     for command in (["schema", file], ["plugins", "--registry", file]):
         ended = CliRunner().invoke(main, command)
         assert ended.exit_code == 2 and "registry.yaml:2:11: plugins.0" in ended.output
+    (folder / "registry.yaml").write_text(text.replace("[my_head.py]", "my_head.py"))
+    assert "registry.yaml:2:10: plugins: should be a list" in CliRunner().invoke(main, ["schema", file]).output
 
 
 # ---------------------------------------------------------------------------------------------------------------- runs

@@ -75,9 +75,11 @@ def offered(path: str | Path) -> Plugins:
     Raises `RegistryError` where it names one that cannot be loaded; nothing else in it is checked.
     """
     source = read(Path(path))
-    loaded = load_files(_sections(source)[0].plugins, Path(path).resolve().parent)
-    if loaded.faults:
-        raise source.refuse([*loaded.faults])
+    file, faults = _sections(source)
+    loaded = load_files(file.plugins, Path(path).resolve().parent)
+    found = [*(fault for fault in faults if fault.path[:1] == ("plugins",)), *loaded.faults]
+    if found:
+        raise source.refuse(found)
     return installed() + loaded.plugins
 
 
