@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gad_core.contracts import Corpus, Dataset
 from gad_core.data_warnings import Stretch, stretches, tallies, told, warnings
 from gad_core.errors import GadError
-from gad_core.experiment import Experiment, described
+from gad_core.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def check_data(experiments: Sequence[Experiment]) -> list[DataReport]:
     """Opens every dataset of some experiments, each once."""
     users: dict[str, list[Experiment]] = {}
     for experiment in experiments:
-        users.setdefault(json.dumps(described(experiment.dataset), sort_keys=True), []).append(experiment)
+        users.setdefault(json.dumps(experiment.resolved()["dataset"], sort_keys=True), []).append(experiment)
     return [_report(same[0].dataset, tuple(experiment.name for experiment in same)) for same in users.values()]
 
 

@@ -10,13 +10,9 @@ from typing import Any
 
 from gad_core.contracts import AuxiliaryTask, Backbone, Component, Dataset, Head, LabelTokenizer
 from gad_core.files import seal_of
-from gad_core.plugins import installed
+from gad_core.plugin_files import PluginFile, plugins_of
+from gad_core.plugins import Plugins, installed
 from gad_core.training_options import Training
-
-
-def described(component: Component, path: Callable[[Path], str] = str) -> dict[str, Any]:
-    """A component as a registry entry: `{"use": name, option: value, …}`; `path` says how input paths are written."""
-    return {"use": installed().use(type(component)), **component.options(path)}
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,8 @@ class Experiment:
     """What `gad run` runs, once a seed.
 
     `auxiliary` holds the auxiliary tasks in the order in which they are written. `expected` maps metrics to the
-    published numbers to print beside ours. `root` is the folder of the registry file.
+    published numbers to print beside ours. `root` is the folder of the registry file, `files` are the
+    plugin files that it names.
     """
 
     name: str
@@ -38,6 +35,7 @@ class Experiment:
     description: str = ""
     expected: dict[str, float] = field(default_factory=dict)
     root: Path | None = field(default=None, compare=False)
+    files: tuple[PluginFile, ...] = field(default=(), compare=False)
 
     def slots(self) -> Iterator[tuple[str, Component]]:
         """Every component with the slot it fills."""
@@ -46,14 +44,31 @@ class Experiment:
             yield "labels", self.labels
         yield from (("auxiliary", task) for task in self.auxiliary)
 
+    def used_files(self) -> tuple[PluginFile, ...]:
+        """The plugin files that supply any of its components."""
+        parts = [type(part) for _, part in self.slots()]
+        return tuple(file for file in self.files if any(map(file.supplies, parts)))
+
+    def offered(self) -> Plugins:
+        """Where its components come from: what is installed, and the plugin files that it uses."""
+        return installed() + plugins_of(self.used_files())
+
     def resolved(self, path: Callable[[Path], str] = str) -> dict[str, Any]:
-        """Every option, defaults included, as plain JSON values; `path` says how input paths are written."""
+        """Every option, defaults included, as plain JSON values; `path` says how input paths are written, and those of
+        the plugin files, which are named under `plugins` where there are any."""
+        offered = self.offered()
+
+        def described(component: Component) -> dict[str, Any]:
+            return {"use": offered.use(type(component)), **component.options(path)}
+
+        files = [path(file.path) for file in self.used_files()]
         return {
-            "dataset": described(self.dataset, path),
-            "backbone": described(self.backbone, path),
-            "head": described(self.head, path),
-            "labels": described(self.labels, path) if self.labels else None,
-            "auxiliary": [described(task, path) for task in self.auxiliary],
+            **({"plugins": files} if files else {}),
+            "dataset": described(self.dataset),
+            "backbone": described(self.backbone),
+            "head": described(self.head),
+            "labels": described(self.labels) if self.labels else None,
+            "auxiliary": [described(task) for task in self.auxiliary],
             "training": self.training.model_dump(mode="json"),
         }
 

@@ -1,8 +1,8 @@
-"""The five hooks. A plugin module implements any of them and registers under the entry-point group `gad`."""
+"""The hooks. A plugin module implements any of them and registers under the entry-point group `gad`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pluggy
 
@@ -38,6 +38,15 @@ def gad_datasets() -> Iterable[type[Dataset]]:
     """Sources of samples: `return [Segments]`."""
 
 
+@hookspec
+def gad_commands() -> Mapping[str, str]:
+    """Subcommands by name, with where they are: `return {"hello": "gad_hello.cli:hello"}`.
+
+    Each is a click command that is imported when it is called, and ends as ours do: what it raises as `GadError` is
+    printed, with exit code 2.
+    """
+
+
 HOOKS: dict[str, str] = {
     "backbone": "gad_backbones",
     "labels": "gad_label_tokenizers",
@@ -46,3 +55,5 @@ HOOKS: dict[str, str] = {
     "dataset": "gad_datasets",
 }
 """The hook that supplies each kind of component."""
+COMMANDS = "gad_commands"
+"""The hook that supplies subcommands."""

@@ -20,7 +20,6 @@ from gad_core.contracts import Component
 from gad_core.experiment import Experiment
 from gad_core.features.store import content_of_store
 from gad_core.files import seal_of, sha256_of
-from gad_core.plugins import installed
 from gad_core.training_options import Training
 
 
@@ -54,9 +53,10 @@ class Identity(BaseModel):
         """The identity of an experiment on the files as they are now; reads all of them."""
         files = {path: told for _, part in experiment.slots() for path, told in part.files().items()}
         marks = {path: content_of(path) for path in files}
-        code = {f"{slot} {part.name}": code_of(type(part)) for slot, part in experiment.slots()}
+        code = {f"{slot} {part.name}": code_of(type(part), experiment) for slot, part in experiment.slots()}
+        read = {*files, *(file.path for file in experiment.used_files())}
         decisive: dict[str, Any] = {
-            "components": experiment.resolved(lambda path: "" if path in files else str(experiment.seen(path))),
+            "components": experiment.resolved(lambda path: "" if path in read else str(experiment.seen(path))),
             "inputs": sorted([told, marks[path]] for path, told in files.items()),
             "code": {name: found.model_dump() for name, found in code.items()},
         }
@@ -82,7 +82,7 @@ class Identity(BaseModel):
             then = earlier.code.get(name)
             if then is not None and then != code:
                 versions = f"{then.version} then, {code.version} now" if then.version != code.version else code.version
-                found.append(f"the code of {name} ({code.distribution} {versions})")
+                found.append(f"the code of {name} ({f'{code.distribution} {versions}'.strip()})")
         return tuple(found)
 
 
@@ -137,12 +137,14 @@ def _content_at(path: Path, *_state: int) -> str:
 # ------------------------------------------------------------------------------------------------------ code of plugins
 
 
-def code_of(component: type[Component]) -> Code:
-    """Where a component comes from. Its source is that of the whole package it lies in, since a component is a few
-    options and the work is done by the modules beside it."""
-    offer = next((offer for offer in installed().offers if offer.component is component), None)
+def code_of(component: type[Component], experiment: Experiment) -> Code:
+    """Where a component of an experiment comes from. Its source is that of its plugin file as it was loaded, or of the
+    whole package it lies in, since a component is a few options and the work is done by the modules beside it."""
+    offer = next((offer for offer in experiment.offered().offers if offer.component is component), None)
     distribution, version = (offer.distribution, offer.version) if offer else ("unknown", "")
-    return Code(distribution=distribution, version=version, source=_source_of(component.__module__))
+    file = next((file for file in experiment.used_files() if file.supplies(component)), None)
+    source = file.source if file is not None else _source_of(component.__module__)
+    return Code(distribution=distribution, version=version, source=source)
 
 
 @lru_cache(maxsize=1024)

@@ -1,47 +1,51 @@
-"""Discovery: every installed distribution with an entry point in group `gad` may offer components.
+"""Discovery: every installed distribution with an entry point in group `gad` may offer components and commands.
 
 We go through the entry points ourselves: whatever one of them does wrong is noted and stops nobody else.
 """
 
 from __future__ import annotations
 
-import inspect
-import itertools
-import operator
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
 
-import pluggy
-
-from gad_core import hookspecs
-from gad_core.contracts import KINDS, PLUGIN_API, Component
+from gad_core.contracts import KINDS, Component
 from gad_core.errors import PluginError
 from gad_core.guard import guarded
-from gad_core.hookspecs import GROUP, HOOKS
+from gad_core.hookspecs import GROUP
 from gad_core.suggestions import suggestion
+from gad_core.visit import Visit, visit
 
 DISTRIBUTION = "gad-framework"
 """Our own distribution; its components are offered as anybody's are."""
 DOOR = "gad_core.plugin"
 """What plugins import of the core at their top."""
-HEAVY = ("torch", "transformers", "peft", "accelerate", "matplotlib", "sklearn")
-"""What a plugin module must not import: listing and checking would take seconds. `build()` and `open()` may."""
-SLOW = 1.0
-"""Seconds after which the import of a plugin module is called slow."""
+WITHOUT = "GAD_WITHOUT"
+"""The environment variable that names plugins to leave out: `GAD_WITHOUT=a,b`. Processes that a command starts see it
+too."""
 
-MOST = 1000
-"""Components that one hook may offer; one that never ends yields more."""
+
+class _Supplied:
+    """What a distribution brings."""
+
+    distribution: str
+    version: str
+
+    @property
+    def who(self) -> str:
+        """Distribution and version."""
+        return f"{self.distribution} {self.version}".rstrip()
 
 
 @dataclass(frozen=True)
-class Offer:
-    """One component and who offers it."""
+class Offer(_Supplied):
+    """One component and who offers it. The distribution of a plugin file is its file name, without a version."""
 
     kind: str
     name: str
@@ -50,36 +54,62 @@ class Offer:
     component: type[Component]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} of {self.distribution} {self.version}"
+        return f"{self.kind} {self.name!r} of {self.who}"
 
 
 @dataclass(frozen=True)
-class Broken:
+class Command(_Supplied):
+    """A subcommand that a plugin offers; `target` is the `package.module:attribute` where it is."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Remark(_Supplied):
+    """What is said of a plugin."""
+
+    entry_point: str
+    distribution: str
+    version: str
+    reason: str
+
+
+class Broken(Remark):
     """A plugin, or a part of one, that cannot be used, and why."""
 
-    entry_point: str
-    distribution: str
-    version: str
-    reason: str
 
-
-@dataclass(frozen=True)
-class Slow:
+class Slow(Remark):
     """A plugin that works and makes every command wait, and why."""
 
-    entry_point: str
-    distribution: str
-    version: str
-    reason: str
+
+class Warned(Remark):
+    """A plugin that works, but for what this gad does not know."""
+
+
+class LeftOut(Remark):
+    """A plugin that was not imported, since the user said so."""
+
+
+Offered = TypeVar("Offered", Offer, Command)
 
 
 @dataclass(frozen=True)
 class Plugins:
-    """All that is installed."""
+    """All that is installed, or offered by plugin files."""
 
     offers: tuple[Offer, ...]
     broken: tuple[Broken, ...] = ()
     slow: tuple[Slow, ...] = ()
+    warned: tuple[Warned, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    commands: tuple[Command, ...] = ()
+
+    def __add__(self, other: Plugins) -> Plugins:
+        """All that is said of these and of others, such as those of plugin files."""
+        return Plugins(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
     def of(self, kind: str) -> list[Offer]:
         """The offers of one kind (`head`, `dataset`, …)."""
@@ -101,156 +131,136 @@ class Plugins:
     def find(self, kind: str, use: str) -> Offer:
         """The component that `use` names, as `name` or `distribution:name`.
 
-        Raises `PluginError` when nobody offers it, with what broken plugins might have, or when several do.
+        Raises `PluginError` when nobody offers it, with what plugins might have that are broken or left out, or when
+        several do.
         """
+        return self._chosen(kind, use, self.of(kind), "choose one, for example `use: {}`")
+
+    def command(self, use: str, ours: Sequence[str] = ()) -> Command:
+        """The subcommand that a plugin offers as `name` or `distribution:name`; raises `PluginError` as `find` does.
+
+        `ours` are the names that a misspelt one may have been meant for besides.
+        """
+        return self._chosen("command", use, self.commands, "choose one, for example `gad {}`", ours)
+
+    def _chosen(self, kind: str, use: str, offers: Sequence[Offered], choose: str, ours: Sequence[str] = ()) -> Offered:
         distribution, _, name = use.rpartition(":")
-        found = [offer for offer in self.of(kind) if offer.name == name and distribution in ("", offer.distribution)]
+        found = [offer for offer in offers if offer.name == name and distribution in ("", offer.distribution)]
         if len(found) == 1:
             return found[0]
         if found:
             providers = [f"{offer.distribution}:{name}" for offer in found]
             raise PluginError(
-                f"several plugins offer the {kind} {name!r}: {', '.join(providers)}",
-                hint=f"choose one, for example `use: {providers[0]}`",
+                f"several plugins offer the {kind} {name!r}: {', '.join(providers)}", hint=choose.format(providers[0])
             )
-        names = sorted({offer.name for offer in self.of(kind)})
+        names = [*ours, *sorted({offer.name for offer in offers})]
         hint = suggestion(name, names, f"installed are {', '.join(names) or 'none'}")
         if self.broken:
-            culprits = "; ".join(f"{broken.distribution} {broken.version}: {broken.reason}" for broken in self.broken)
+            culprits = "; ".join(f"{broken.who}: {broken.reason}" for broken in self.broken)
             hint += f" (these plugins are broken and may offer it: {culprits})"
+        if self.left_out:
+            those = ", ".join(f"{one.entry_point} of {one.who}" for one in self.left_out)
+            hint += f" (left out by --without or {WITHOUT}, and may offer it: {those})"
         raise PluginError(f"there is no {kind} {use!r}", hint=hint)
 
 
 @lru_cache(maxsize=1)
 def installed() -> Plugins:
-    """Everything installed in this environment; found once a process."""
-    return discover(entry_points(group=GROUP))
+    """Everything installed in this environment but what `GAD_WITHOUT` names; found once a process."""
+    return discover(entry_points(group=GROUP), os.environ.get(WITHOUT, "").split(","))
 
 
-def discover(points: Iterable[EntryPoint]) -> Plugins:
-    """Imports the entry points one by one and asks each for its components."""
-    offers: dict[tuple[str, str, str, int], Offer] = {}
-    broken: list[Broken] = []
-    slow: list[Slow] = []
+@contextmanager
+def leaving_out(names: Sequence[str]) -> Iterator[None]:
+    """Leaves plugins out while inside, by entry point or distribution, besides those that `GAD_WITHOUT` names already.
+
+    Raises `PluginError` for a name that no plugin has.
+    """
+    kept = os.environ.get(WITHOUT)
+    every = [*names, *(kept or "").split(",")]
+    _left_out([_named(point) for point in entry_points(group=GROUP)], every)
+    os.environ[WITHOUT] = ",".join(filter(None, every))
+    installed.cache_clear()
+    try:
+        yield
+    finally:
+        installed.cache_clear()
+        os.environ.pop(WITHOUT)
+        if kept is not None:
+            os.environ[WITHOUT] = kept
+
+
+@dataclass(frozen=True)
+class _Named(_Supplied):
+    """An entry point with the name and version of its distribution."""
+
+    point: EntryPoint
+    distribution: str
+    version: str
+
+    def is_called(self, name: str) -> bool:
+        """Whether a user who says this name may mean it."""
+        return name == self.point.name or _plain(name) == _plain(self.distribution)
+
+    def said(self) -> tuple[str, str, str]:
+        return self.point.name, self.distribution, self.version
+
+
+def discover(points: Iterable[EntryPoint], without: Iterable[str] = ()) -> Plugins:
+    """Imports the entry points one by one and asks each for what it offers; those named in `without` are not touched.
+
+    Raises `PluginError` for a name in `without` that no plugin has.
+    """
     import_module(DOOR)  # every plugin needs it, so its time is not that of whoever comes first
-    for point, who in sorted(
-        ((point, _distribution(point)) for point in points), key=lambda one: (one[1], one[0].name)
-    ):
+    named = sorted(map(_named, points), key=lambda one: (one.distribution, one.point.name))
+    left = _left_out(named, without)
+    visits = [(one, _visited(one)) for one in named if one not in left]
+    offers = {
+        (kind, component.name, one.distribution, id(component)): Offer(
+            kind, component.name, one.distribution, one.version, component
+        )
+        for one, found in visits
+        for kind, component in found.components
+    }
+    commands = {
+        Command(name, one.distribution, one.version, target): None
+        for one, found in visits
+        for name, target in found.commands.items()
+    }
+    return Plugins(
+        tuple(offers.values()),
+        broken=tuple(Broken(*one.said(), reason) for one, found in visits for reason in found.broken),
+        slow=tuple(Slow(*one.said(), found.slow) for one, found in visits if found.slow),
+        warned=tuple(Warned(*one.said(), reason) for one, found in visits for reason in found.warnings),
+        left_out=tuple(LeftOut(*one.said(), f"by --without or {WITHOUT}") for one in left),
+        commands=tuple(commands),
+    )
 
-        def note(reason: str, point: EntryPoint = point, who: tuple[str, str] = who) -> None:
-            broken.append(Broken(point.name, *who, " ".join(reason.split())))
 
-        visit = _Visit(f"plugin {point.name} of {' '.join(who)}", note)
-        module, reason = visit.imported(point)
-        if reason:
-            slow.append(Slow(point.name, *who, reason))
-        for kind, component in visit.components(module) if module is not None else ():
-            offers[kind, component.name, who[0], id(component)] = Offer(kind, component.name, *who, component)
-    return Plugins(tuple(offers.values()), tuple(broken), tuple(slow))
+def _visited(one: _Named) -> Visit:
+    return visit(f"plugin {one.point.name} of {one.who}", one.point.load)
 
 
-def _distribution(point: EntryPoint) -> tuple[str, str]:
-    """Name and version of who is installed with an entry point, as far as its metadata can be read."""
+def _left_out(named: Sequence[_Named], names: Iterable[str]) -> list[_Named]:
+    """The plugins that some names leave out; raises `PluginError` for a name that none has."""
+    wanted = [name.strip() for name in names if name.strip()]
+    for name in wanted:
+        if not any(one.is_called(name) for one in named):
+            every = sorted({word for one in named for word in (one.point.name, one.distribution)})
+            hint = suggestion(name, every, f"there are {', '.join(every) or 'none'}")
+            raise PluginError(f"there is no plugin {name!r} to leave out", where=f"--without or {WITHOUT}", hint=hint)
+    return [one for one in named if any(map(one.is_called, wanted))]
+
+
+def _plain(distribution: str) -> str:
+    """The name of a distribution as pip compares them: dashes, dots, underscores and capitals do not count."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _named(point: EntryPoint) -> _Named:
+    """An entry point with name and version of who is installed with it, as far as its metadata can be read."""
     found = ["unknown", ""]
     with guarded(f"the metadata of {point.name}", lambda _: None):
         if point.dist is not None:
             found = [str(point.dist.metadata[key] or word) for key, word in (("Name", "unknown"), ("Version", ""))]
-    return found[0], found[1]
-
-
-@dataclass(frozen=True)
-class _Visit:
-    """What is done with one plugin: `who` it is for the user, and where its faults are noted."""
-
-    who: str
-    note: Callable[[str], None]
-
-    def imported(self, point: EntryPoint) -> tuple[object | None, str]:
-        """The plugin module, None where it cannot be imported or was written for another gad; and why it is slow."""
-        module = api = None
-        before, threads, start = loaded_heavy(), set(threading.enumerate()), time.perf_counter()
-        with guarded(self.who, lambda reason: self.note(f"cannot be imported: {reason}")):
-            module = point.load()
-        seconds = time.perf_counter() - start
-        if module is None:
-            return None, ""
-        with guarded(self.who, lambda reason: self.note(f"its PLUGIN_API cannot be read: {reason}")):
-            api = operator.index(getattr(module, "PLUGIN_API", PLUGIN_API))
-        if api == PLUGIN_API:
-            return module, slowness(seconds, loaded_heavy() - before) or _waiting(set(threading.enumerate()) - threads)
-        if api is not None:
-            self.note(f"was written for plugin API {api}, this gad has {PLUGIN_API}: update the older of the two")
-        return None, ""
-
-    def components(self, module: object) -> list[tuple[str, type[Component]]]:
-        """The (kind, component) pairs of a plugin module."""
-        manager = pluggy.PluginManager(GROUP)
-        manager.add_hookspecs(hookspecs)
-        registered = False
-        with guarded(self.who, lambda reason: self.note(f"has a faulty hook: {reason}")):
-            manager.register(module)  # pluggy goes no further at the first fault, so the hooks behind it are lost too
-            registered = True
-        if not registered:
-            return []
-        try:
-            manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            self.note(f"{str(error).splitlines()[-1]}: the hooks are {', '.join(HOOKS.values())}")
-        return [pair for kind, hook in HOOKS.items() for pair in self._yielded(kind, hook, getattr(manager.hook, hook))]
-
-    def _yielded(self, kind: str, hook: str, caller: pluggy.HookCaller) -> list[tuple[str, type[Component]]]:
-        """The components of one hook; a raising hook loses its own alone."""
-        answers, yielded, sound = [], [], False
-        with guarded(self.who, lambda reason: self.note(f"hook {hook} raised {reason}")):
-            answers = caller()
-            yielded = [component for answer in answers for component in itertools.islice(answer, MOST + 1)]
-            sound = True
-        if sound and caller.get_hookimpls() and not answers:  # pluggy leaves a None out
-            self.note(f"hook {hook} returned nothing: it should return a list of components")
-        if len(yielded) > MOST:
-            self.note(f"hook {hook} yielded more than {MOST} components: does it ever end?")
-            return []
-        return [(kind, component) for component in yielded if self._sound(component, kind, hook)]
-
-    def _sound(self, component: object, kind: str, hook: str) -> bool:
-        called, faults = "something", list[str | None]()
-        with guarded(self.who, lambda reason: faults.append(f"looking at it raised {reason}")):
-            called = component.__qualname__ if isinstance(component, type) else f"a {type(component).__qualname__}"
-            faults.append(fault_of(component, kind))
-        for fault in filter(None, faults):
-            self.note(f"hook {hook} yielded {called}: {fault}")
-        return not any(faults)
-
-
-def _waiting(started: set[threading.Thread]) -> str:
-    """What is said of a plugin that started threads for which Python waits at the end of every command."""
-    names = sorted(thread.name for thread in started if not thread.daemon)
-    return f"starts {', '.join(names)} at import, for which every command waits: make it a daemon" if names else ""
-
-
-def loaded_heavy() -> set[str]:
-    """The heavy packages that this process has imported."""
-    return {name for name in HEAVY if name in sys.modules}
-
-
-def slowness(seconds: float, heavy: set[str]) -> str:
-    """Why the import of a plugin module is slow; empty when it is not."""
-    if heavy:
-        return f"imports {', '.join(sorted(heavy))} ({seconds:.1f} s): move the import into build() or open()"
-    return f"takes {seconds:.1f} s to import" if seconds > SLOW else ""
-
-
-def fault_of(component: object, kind: str) -> str | None:
-    """Why a component cannot be offered as one of its kind, or None."""
-    contract = KINDS[kind]
-    if not (isinstance(component, type) and issubclass(component, contract)):
-        return f"not a subclass of {contract.__name__}"
-    if inspect.isabstract(component):
-        return f"it lacks {', '.join(sorted(component.__abstractmethods__))}"
-    hash(component)  # raises here, where it is noted, and not wherever a class happens to be a key
-    name = getattr(component, "name", None)
-    if type(name) is not str or not name.strip() or ":" in name or not name.isprintable():
-        return "it has no `name`, or one with a colon or with characters that cannot be printed"
-    if "use" in {field.alias or name for name, field in component.model_fields.items()}:
-        return "`use` cannot be an option: it names the component"
-    return None
+    return _Named(point, found[0], found[1])

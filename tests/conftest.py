@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_distributions import Site, site_at
 from hypothesis import HealthCheck, Phase, settings
+
+from gad_core.plugins import installed
 
 PROJECT = Path(__file__).resolve().parents[1]
 collect_ignore = ["guests"]  # packages of their own: tests/test_guests.py installs and tests them
@@ -33,6 +37,17 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real data beside the project")
     return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A folder in which a test installs distributions."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    with site_at(folder, monkeypatch) as made:
+        yield made
+    monkeypatch.undo()
+    installed.cache_clear()
 
 
 TRIED: Counter[str] = Counter()

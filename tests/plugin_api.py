@@ -17,7 +17,7 @@ from typing import Any
 
 from gad_core import hookspecs, nn, plugin
 from gad_core.contracts import PLUGIN_API
-from gad_core.hookspecs import HOOKS
+from gad_core.hookspecs import COMMANDS, HOOKS
 
 SNAPSHOT = Path(__file__).with_name(f"plugin_api_{PLUGIN_API}.txt")
 DOORS = (plugin, nn)
@@ -29,7 +29,7 @@ GIVEN = ("LanguageModel",)
 
 def promises() -> list[str]:
     """One line for every hook, name, signature and public field; names are sorted within each door."""
-    hooks = [line for hook in HOOKS.values() for line in _described(hook, hookspecs.__name__, hook)]
+    hooks = [line for hook in (*HOOKS.values(), COMMANDS) for line in _described(hook, hookspecs.__name__, hook)]
     lines = [f"hook {line}" for line in hooks]
     for door in DOORS:
         homes = _homes(door)

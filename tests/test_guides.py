@@ -26,11 +26,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text)
     modules = [name.removesuffix(".py") for name, text in FILES.items() if "@hookimpl" in text]
-    assert len(modules) == len(KINDS)
+    assert len([name for name in modules if "/" not in name]) == len(KINDS) + 1, "one for each kind, and commands"
     about = root / "guides-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: guides\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[gad]\n" + "".join(f"{module} = {module}\n" for module in modules))
+    (about / "entry_points.txt").write_text(
+        "[gad]\n" + "".join(f"{name} = {name}\n" for name in modules if "/" not in name)
+    )
     return root
 
 
@@ -61,4 +63,17 @@ def test_the_composition_runs(folder: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert all((folder / "runs" / name / "0" / "results.json").is_file() for name in ("gad", "two-layer"))
     listed = python(folder, "-m", "gad_core.cli", "plugins").stdout
-    assert listed.count("guides") == len(KINDS)
+    assert listed.count("guides") == len(KINDS) + 1
+
+
+def test_the_single_file_is_found_by_the_registry_that_names_it(folder: Path) -> None:
+    ended = python(folder, "-m", "gad_core.cli", "check", "single/registry.yaml")
+    assert ended.returncode == 0, ended.stderr
+    assert "earlier (written)" in ended.stdout
+    listed = python(folder, "-m", "gad_core.cli", "plugins", "--registry", "single/registry.yaml").stdout
+    assert listed.count("my_task.py") == 1
+
+
+def test_the_command_is_called(folder: Path) -> None:
+    assert "of guides 1.0" in python(folder, "-m", "gad_core.cli", "--help").stdout
+    assert python(folder, "-m", "gad_core.cli", "colours").stdout == "red green blue\n"

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from plugin_api import SNAPSHOT, promises
 
-from gad_core import experiment, guard, plugins, registry
+from gad_core import experiment, guard, plugins, registry, visit
 from gad_core.cli import main
 from gad_core.contracts import KINDS, PLUGIN_API
 from gad_core.errors import PluginError, RegistryError
@@ -91,7 +91,10 @@ BROKEN = {
     "raising generator": (GUEST.replace("return [Guest]", "yield Guest\n    1 / 0"), "raised ZeroDivisionError"),
     "hook without return": (GUEST.replace("return [Guest]", "[Guest]"), "hook gad_heads returned nothing"),
     "hook returning one": (GUEST.replace("return [Guest]", "return Guest"), "hook gad_heads raised TypeError"),
-    "unknown hook": (HEAD.format(name="guest") + HOOK.replace("gad_heads", "gad_haeds"), "unknown hook 'gad_haeds'"),
+    "no hook": (HEAD.format(name="guest") + HOOK.replace("gad_heads", "heads"), "heads is no hook: did you mean"),
+    "outdated in all it knows": (GUEST + "\nPLUGIN_API = {0, 2}", "was written for plugin API 0 or 2, this gad has 1"),
+    "for no API": (GUEST + "\nPLUGIN_API = ()", "was written for plugin API none, this gad has 1"),
+    "one API in words": (GUEST + "\nPLUGIN_API = [1, '2']", "its PLUGIN_API cannot be read: TypeError"),
     "unprintable error": (
         "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd()",
         "cannot be printed: ValueError",
@@ -186,8 +189,8 @@ SLOW = {
 def test_a_slow_plugin_works_and_is_listed(
     install: Install, text: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plugins, "SLOW", 0.04)
-    monkeypatch.setattr(plugins, "HEAVY", ("wave",))
+    monkeypatch.setattr(visit, "SLOW", 0.04)
+    monkeypatch.setattr(visit, "HEAVY", ("wave",))
     monkeypatch.delitem(sys.modules, "wave", raising=False)
     found = install(sluggard=text)
     assert of_guests(found) == [("head", "guest", "sluggard", "1.0")] and not found.broken
@@ -377,7 +380,28 @@ def test_a_faulty_hook_loses_its_own_components_alone(install: Install) -> None:
         half=GUEST + "\n@hookimpl\ndef gad_datasets():\n    return [Guest]\n@hookimpl\ndef gad_odd(): pass\n"
     )
     assert of_guests(found) == [("head", "guest", "half", "1.0")]
-    assert len(found.broken) == 2
+    assert len(found.broken) == 1 and len(found.warned) == 1
+
+
+def test_a_hook_of_a_newer_gad_is_a_note(install: Install) -> None:
+    """A plugin for several versions of gad offers each what it knows."""
+    found = install(
+        newer=GUEST + "\n@hookimpl\ndef gad_wonders(colour): return [1]\n@hookimpl\ndef gad_haeds(): 1 / 0\n"
+    )
+    assert of_guests(found) == [("head", "guest", "newer", "1.0")] and not found.broken
+    assert {one.who for one in found.warned} == {"newer 1.0"}
+    told = {one.reason for one in found.warned}
+    assert "hook gad_haeds is not known to this gad and never called: did you mean 'gad_heads'?" in told
+    assert any(reason.startswith("hook gad_wonders is not known to this gad") for reason in told)
+    listed = CliRunner().invoke(main, ["plugins"], env={"COLUMNS": "400"})
+    assert listed.exit_code == 0 and "note: hook gad_haeds is not known" in listed.output
+    assert registry.loads(REGISTRY.format(use="guest")).experiments
+
+
+@pytest.mark.parametrize("stated", ["1", "{1, 2}", "(0, 1)", "[1]", "frozenset({1, 7})", "True"])
+def test_a_plugin_may_be_for_several_versions(install: Install, stated: str) -> None:
+    found = install(several=GUEST + f"\nPLUGIN_API = {stated}\n")
+    assert of_guests(found) == [("head", "guest", "several", "1.0")] and not found.broken
 
 
 def test_one_faulty_component_loses_itself_alone(install: Install) -> None:

@@ -37,6 +37,8 @@ def check(file: Path, experiments: tuple[str, ...], data: bool) -> None:
     from gad_core import registry
 
     book = registry.load(file)
+    for warning in book.warnings:
+        say(f"warning: {warning.who}: {warning.reason}", err=True)
     chosen = book.select(experiments)
     if data:
         _check_data(chosen, file)

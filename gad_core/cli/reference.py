@@ -16,6 +16,9 @@ Made from the help texts by `make docs`; a test compares. Every command ends wit
 message that says where, what and what to do when it was given something wrong or the system refused something, with 130
 when it was interrupted, with 143 when it was terminated, and with 141 when nobody reads its output any more.
 Results go to stdout, progress and warnings to stderr. `gad COMMAND --help` prints the same as this page.
+
+`gad --without NAME COMMAND …` leaves a plugin out, `GAD_WITHOUT=a,b` several. Plugins may add commands, which
+`gad --help` lists after these: see [Write a plugin](plugins.md).
 """
 
 

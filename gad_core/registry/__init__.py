@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from gad_core.errors import RegistryError
 from gad_core.experiment import Experiment
-from gad_core.plugins import Plugins, installed
+from gad_core.plugins import Plugins, Warned, installed
+from gad_core.registry.plugin_files import load_files
 from gad_core.registry.resolve import Resolver
 from gad_core.registry.resolved import dump, rebuild
 from gad_core.registry.schema import SLOTS, File, section_of
@@ -21,19 +22,20 @@ from gad_core.registry.sweep import Skipped, Sweep, resolve_sweep
 from gad_core.registry.told import faults_of, outside_lists, shown, validated
 from gad_core.suggestions import suggestion
 
-__all__ = ["Registry", "Skipped", "Sweep", "dump", "load", "loads", "rebuild"]
+__all__ = ["Registry", "Skipped", "Sweep", "dump", "load", "loads", "offered", "rebuild"]
 
 
 @dataclass(frozen=True)
 class Registry:
     """A checked registry file. `experiments` holds the points of the sweeps too, as `<sweep>/<point>`; `runs` is the
-    folder for what they leave."""
+    folder for what they leave, `warnings` are about its plugin files."""
 
     file: str
     experiments: Mapping[str, Experiment]
     sweeps: Mapping[str, Sweep]
     default: tuple[str, ...]
     runs: Path
+    warnings: tuple[Warned, ...] = ()
 
     def select(self, names: Sequence[str]) -> list[Experiment]:
         """The named experiments, and those of the named sweeps; the default ones where none is named.
@@ -67,9 +69,25 @@ def loads(text: str, root: Path | None = None, plugins: Plugins | None = None, f
     return _resolved(parse(text, file), (root or Path.cwd()).resolve(), plugins)
 
 
+def offered(path: str | Path) -> Plugins:
+    """What there is for a registry file: everything installed, and the plugin files that it names.
+
+    Raises `RegistryError` where it names one that cannot be loaded; nothing else in it is checked.
+    """
+    source = read(Path(path))
+    file, faults = _sections(source)
+    loaded = load_files(file.plugins, Path(path).resolve().parent)
+    found = [*(fault for fault in faults if fault.path[:1] == ("plugins",)), *loaded.faults]
+    if found:
+        raise source.refuse(found)
+    return installed() + loaded.plugins
+
+
 def _resolved(source: Source, root: Path, plugins: Plugins | None) -> Registry:
     file, faults = _sections(source)
-    resolver = Resolver(source, file, plugins or installed(), root, [*source.faults, *faults])
+    loaded = load_files(file.plugins, root)
+    found = [*source.faults, *faults, *loaded.faults]
+    resolver = Resolver(source, file, (plugins or installed()) + loaded.plugins, root, found, loaded.files)
     damaged = {fault.path[:2] for fault in resolver.faults}
     _check_entries(resolver)
     experiments: dict[str, Experiment] = {}
@@ -86,9 +104,8 @@ def _resolved(source: Source, root: Path, plugins: Plugins | None) -> Registry:
     _check_names(resolver)
     if resolver.faults:
         raise source.refuse(resolver.faults)
-    return Registry(
-        source.file, experiments, sweeps, file.default or (*file.experiments, *file.sweeps), root / file.runs
-    )
+    default = file.default or (*file.experiments, *file.sweeps)
+    return Registry(source.file, experiments, sweeps, default, root / file.runs, loaded.plugins.warned)
 
 
 def _check_entries(resolver: Resolver) -> None:

@@ -38,6 +38,9 @@ It is strict: unknown keys, repeated keys, values of another type and names that
 them are told at once. Numbers such as `1e-4` are numbers; `on`, `off`, `yes` and `no` are words; what stands in quotes
 is text. Relative paths are taken from the folder of the file. `use: "distribution:name"` picks one of several plugins
 that offer a name.
+
+A registry file with `plugins:` runs the code of [the files it names](plugins.md#a-plugin-of-one-file), whatever command
+reads it: look at those of somebody else before you check them.
 """
 SWEEPS = """A key of `vary` is a slot (`head: [gad, discriminative]`) or an option of its component
 (`head.generation_weight: [0.3, 1.0]`, `backbone.lora.rank: [8, 16]`); `null` empties `labels` or `auxiliary`, a list

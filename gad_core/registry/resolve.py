@@ -16,6 +16,7 @@ from gad_core.contracts import Component
 from gad_core.errors import GadError, PluginError
 from gad_core.experiment import Experiment
 from gad_core.guard import guarded
+from gad_core.plugin_files import PluginFile
 from gad_core.plugins import Plugins
 from gad_core.registry.schema import SLOTS, ExperimentEntry, File, section_of
 from gad_core.registry.source import Fault, Path_, Source
@@ -46,6 +47,7 @@ class Resolver:
     plugins: Plugins
     root: Path
     faults: list[Fault] = field(default_factory=list)
+    files: tuple[PluginFile, ...] = ()
 
     # --------------------------------------------------------------------------------------------------- components
 
@@ -176,6 +178,7 @@ class Resolver:
             description=entry.description,
             expected=dict(entry.expected),
             root=self.root,
+            files=self.files,
             **{slot: built[0] for slot, built in parts.items() if built},
         )
 

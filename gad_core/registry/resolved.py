@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gad_core.errors import RegistryError
+from gad_core.errors import PluginError, RegistryError
 from gad_core.experiment import Experiment
+from gad_core.plugin_files import PluginFile, beside, load_file, plugins_of
 from gad_core.plugins import Plugins, installed
 from gad_core.registry.schema import SECTIONS
 from gad_core.registry.source import write
@@ -23,6 +24,8 @@ def dump(experiments: Sequence[Experiment], path: Callable[[Path], str] = str) -
     file: dict[str, Any] = {"version": 1}
     for experiment in experiments:
         resolved = experiment.resolved(path)
+        files = [*file.get("plugins", []), *resolved.get("plugins", [])]
+        file |= {"plugins": list(dict.fromkeys(files))} if files else {}
         uses: dict[str, Any] = {}
         for slot, section in SECTIONS.items():
             entries = resolved[slot] if slot == "auxiliary" else [entry for entry in (resolved[slot],) if entry]
@@ -48,8 +51,10 @@ def _entry(entries: dict[str, Any], entry: dict[str, Any], stem: str) -> str:
 def rebuild(
     resolved: Mapping[str, Any], name: str, plugins: Plugins | None = None, root: Path | None = None
 ) -> Experiment:
-    """The experiment of `Experiment.resolved()`. Raises `RegistryError` or `PluginError` where it cannot be made."""
-    found = plugins or installed()
+    """The experiment of `Experiment.resolved()`, paths seen from `root`; its plugin files are loaded. Raises
+    `RegistryError` or `PluginError` where it cannot be made."""
+    files = tuple(_plugin_file(written, name, root) for written in resolved.get("plugins", ()))
+    found = (plugins or installed()) + plugins_of(files)
 
     def component(slot: str, entry: Mapping[str, Any]) -> Any:
         options = {key: value for key, value in entry.items() if key != "use"}
@@ -64,7 +69,16 @@ def rebuild(
         auxiliary=tuple(component("auxiliary", task) for task in resolved["auxiliary"]),
         training=_rebuilt(Training, resolved["training"], "training", name, root),
         root=root,
+        files=files,
     )
+
+
+def _plugin_file(written: str, name: str, root: Path | None) -> PluginFile:
+    try:
+        return load_file(beside(written, root or Path.cwd()))
+    except PluginError as error:
+        message = f"the plugin file {error.where} of this run: {error.message}"
+        raise PluginError(message, where=name, hint="put it back as it was in the run") from error
 
 
 def _rebuilt(model: Any, options: Mapping[str, Any], subject: str, name: str, root: Path | None) -> Any:

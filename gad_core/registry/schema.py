@@ -91,6 +91,7 @@ class File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = Field(description="of this format")
+    plugins: tuple[Name, ...] = Field((), description="plugin files, relative to this file; their code is run")
     backbones: dict[Name, Entry] = Field(default_factory=dict, description="language models")
     labels: dict[Name, Entry] = Field(default_factory=dict, description="label tokenizers")
     heads: dict[Name, Entry] = Field(default_factory=dict, description="ways to read the answer")

@@ -19,10 +19,10 @@ from pydantic import ValidationError
 from gad_core.contracts import Component
 from gad_core.errors import CodebookError
 from gad_core.experiment import Experiment
-from gad_core.plugins import HEAVY, fault_of
 from gad_core.registry import dump
 from gad_core.testing.composition import Composition, composed
 from gad_core.testing.strategies import compositions
+from gad_core.visit import HEAVY, fault_of
 
 few = settings(
     max_examples=max(5, settings().max_examples // 6),
