@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from gad_core.action_model import ActionModel
+from gad_core.features import pack
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 STAGES = ("training", "evaluation", "checkpointing", "results", "pictures")
@@ -41,7 +42,11 @@ class Moments:
 
     def watch(self) -> None:
         sys.addaudithook(self._audited)
-        for owner, name, stage in ((torch.optim.AdamW, "step", "training"), (ActionModel, "predict", "evaluation")):
+        for owner, name, stage in (
+            (torch.optim.AdamW, "step", "training"),
+            (ActionModel, "predict", "evaluation"),
+            (pack, "_put", "packing"),  # LMDB writes by itself
+        ):
             setattr(owner, name, self._counted(getattr(owner, name), stage))
 
     def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
