@@ -352,9 +352,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a frame whose centre a segment ends on is the segment's",
-        "plugins/gad_segments/corpus.py",
-        "math.ceil(round(time * fps - 0.5, DIGITS))",
-        "math.floor(round(time * fps + 0.5, DIGITS))",
+        "gad_core/times.py",
+        '"centre": (math.ceil(first - 0.5), math.ceil(stop - 0.5)),',
+        '"centre": (math.floor(first + 0.5), math.floor(stop + 0.5)),',
         "test_halves.py::test_a_centre_on_a_bound_belongs_where_the_rule_says",
     ),
     Mutation(
@@ -410,9 +410,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a plugin for another gad is taken",
-        DISCOVERY,
-        "if api == PLUGIN_API:",
-        "if api is not None:",
+        "gad_core/visit.py",
+        "if PLUGIN_API in stated:",
+        "if stated is not None:",
         "test_plugins.py::test_a_broken_plugin_is_listed_and_stops_nobody",
     ),
     Mutation(
