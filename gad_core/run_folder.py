@@ -163,10 +163,20 @@ class RunPlace:
         return results
 
     def folder_for(self, identity: Identity, *, fresh: bool = False) -> RunFolder:
-        """Where a run of this identity goes on or starts; `fresh` starts anew even where it could go on."""
+        """Where a run of this identity goes on or starts; `fresh` starts anew even where it could go on.
+
+        Raises `CheckpointError` when the one other place holds an interrupted run too: only `fresh` gives that up.
+        """
         if not fresh and self._goes_on(self.next, identity):
             return self.next
-        self.next.clear()
+        if not fresh and self.next.interrupted and not self._goes_on(self.standing, identity):
+            raise CheckpointError(
+                "holds an interrupted run with other options, inputs or plugins",
+                where=str(self.next.path),
+                hint="change back to go on with it, keep this run elsewhere with --runs, or give it up with --force",
+            )
+        if fresh or not self.next.interrupted:
+            self.next.clear()
         if not fresh and self._goes_on(self.standing, identity):
             return self.standing
         if self.standing.finished or self.standing.interrupted:

@@ -150,6 +150,24 @@ def test_force_keeps_the_old_run_until_the_new_one_is_there(project: Project, mo
     assert set(content(project.root / RUN)) == set(before)
 
 
+def test_an_interrupted_next_run_is_given_up_by_force_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("gad_core.run.RunInProgress.evaluate_kept", lambda self, place: 1 / 0)
+        project.write(training="evaluate_every: null, head_learning_rate: 0.5")
+        assert project.gad("run", "registry.yaml", "discriminative", "--runs", "runs").exit_code == 1
+    before = content(project.root / RUN)
+    assert any(name.startswith("next/resume-") for name in before)
+    project.write(training="evaluate_every: null, head_learning_rate: 0.25")
+    message = project.refused("run", "registry.yaml", "discriminative", "--runs", "runs")
+    assert f"{RUN}/next: holds an interrupted run" in message and "--force" in message
+    assert content(project.root / RUN) == before
+    project.write()
+    assert "nothing has changed" in run(project)  # the finished one stands, and so does the interrupted one
+    assert content(project.root / RUN) == before
+    project.write(training="evaluate_every: null, head_learning_rate: 0.5")
+    assert "goes on after update" in run(project)
+
+
 # ------------------------------------------------------------------------------------------ what counts as the same run
 
 
