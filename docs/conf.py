@@ -4,9 +4,9 @@ from pygments.lexers.special import TextLexer
 
 # Sphinx imports what is not there yet with TYPE_CHECKING set, in which pydantic's models cannot be made.
 import gad_core
-import gad_core.loading
 import gad_core.nn
 import gad_core.plugin
+import gad_core.runs.loading
 import gad_core.testing.contract
 import gad_core.testing.strategies
 

@@ -7,12 +7,12 @@ from gad_heads.plugin import Gad
 from gad_labels.plugin import Text
 from matplotlib.patches import FancyBboxPatch
 
-from gad_core.batch import TRUNK, Batch
-from gad_core.features import ArrayFeatures
+from gad_core.contracts.batch import TRUNK, Batch
+from gad_core.contracts.values import Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Slot, Stage
+from gad_core.data.features import ArrayFeatures
+from gad_core.model.sequence import Assembler, Writing
 from gad_core.report.style import INK, MUTED, PALETTE, make_figure, save, titled
-from gad_core.sequence import Assembler, Writing
 from gad_core.testing import WordTokenizer
-from gad_core.values import Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Slot, Stage
 
 FILL = {
     Slot.PROMPT: "#c9ced6",

@@ -15,25 +15,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from gad_core.data.features import ArrayFeatures as ArrayFeatures
+    from gad_core.data.features import FeatureStore as FeatureStore
     from gad_core.errors import GadError as GadError
-    from gad_core.features import ArrayFeatures as ArrayFeatures
-    from gad_core.features import FeatureStore as FeatureStore
-    from gad_core.loading import Loaded
     from gad_core.registry import Registry
+    from gad_core.runs.loading import Loaded
 
 __version__ = "0.1.0"
 
 HOMES = {
-    "ArrayFeatures": "gad_core.features.memory",
-    "FeatureStore": "gad_core.features.store",
+    "ArrayFeatures": "gad_core.data.features.memory",
+    "FeatureStore": "gad_core.data.features.store",
     "GadError": "gad_core.errors",
 }
 """The module of each name that is imported when it is used."""
 
 
 def load(path: str | Path, *, device: str | torch.device | None = None) -> Loaded:
-    """The model of a finished run folder, ready to predict; see `gad_core.loading.load`."""
-    from gad_core import loading
+    """The model of a finished run folder, ready to predict; see `gad_core.runs.loading.load`."""
+    from gad_core.runs import loading
 
     return loading.load(path, device=device)
 

@@ -9,13 +9,13 @@ as long as `PLUGIN_API` is the same number. `tests/plugin_api_1.txt` lists them.
 
 from __future__ import annotations
 
-from gad_core.batch import TRUNK, Batch
-from gad_core.causal_lm import DTYPES, CausalTransformer
-from gad_core.decoding import cls_behind_text, label_scores
-from gad_core.language import Decoding, LanguageModel
-from gad_core.modules import HeadModule, Ring, Transformer
-from gad_core.pretrained import load_causal, load_text, quiet
-from gad_core.subwords import SubwordText
+from gad_core.contracts.batch import TRUNK, Batch
+from gad_core.contracts.modules import HeadModule, Ring, Transformer
+from gad_core.huggingface.causal_lm import DTYPES, CausalTransformer
+from gad_core.huggingface.pretrained import load_causal, load_text, quiet
+from gad_core.huggingface.subwords import SubwordText
+from gad_core.model.decoding import cls_behind_text, label_scores
+from gad_core.model.language import Decoding, LanguageModel
 
 __all__ = [  # noqa: RUF022 - in the order in which they meet
     # Contracts that are torch modules: the trainable part of a head, and a language model with its cache for streams.

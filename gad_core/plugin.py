@@ -13,12 +13,10 @@ Each name is documented where it is defined; `help(gad_core.plugin.Head)` and do
 
 from __future__ import annotations
 
-from gad_core.arrays import load_array
-from gad_core.batching import stable_seed
 from gad_core.cli.ending import CommandGroup
 from gad_core.cli.say import say
 from gad_core.cli.types import RATE
-from gad_core.contracts import (
+from gad_core.contracts.components import (
     PLUGIN_API,
     AuxiliaryTask,
     Backbone,
@@ -32,40 +30,10 @@ from gad_core.contracts import (
     TextTokenizer,
     WrittenPath,
 )
-from gad_core.corpora import (
-    CLIP_QUESTIONS,
-    STREAM_QUESTION,
-    ClipCorpus,
-    FrameLabels,
-    Segment,
-    StreamCorpus,
-)
-from gad_core.errors import (
-    BackboneError,
-    CodebookError,
-    DataError,
-    Faults,
-    FeatureError,
-    GadError,
-)
-from gad_core.features.memory import ArrayFeatures, ConcatenatedFeatures
-from gad_core.features.pack import Packing, pack
-from gad_core.features.sources import find_sources
-from gad_core.features.store import FeatureStore
-from gad_core.fields import FASTEST, clean, composed, seconds_field, shown, text_field, time_field
-from gad_core.files import sweep, write_json, writing
-from gad_core.hookspecs import hookimpl
-from gad_core.lora_options import Lora
-from gad_core.matching import absent, no_file_name
-from gad_core.metrics.clips import ClipScore, clip_metrics
-from gad_core.metrics.rates import Variant
-from gad_core.metrics.stream import StreamScore, Track, stream_metrics
-from gad_core.probabilities import Scoring
-from gad_core.reading import damaged, once_each, read_json, read_text, reading, require_file
-from gad_core.relations import Relations, StreamRelations, segment_relations
-from gad_core.scaling import measure_scale
-from gad_core.times import Rounding, frames_between, in_frames
-from gad_core.values import (
+from gad_core.contracts.hooks import hookimpl
+from gad_core.contracts.probabilities import Scoring
+from gad_core.contracts.seeds import stable_seed
+from gad_core.contracts.values import (
     Band,
     Clip,
     Codebook,
@@ -80,7 +48,39 @@ from gad_core.values import (
     Slot,
     Stage,
 )
-from gad_core.windows import Ask, Asks, ClipOrStreamOptions, Plan, WindowOptions, Windows, blocks, every_end
+from gad_core.data.corpora import (
+    CLIP_QUESTIONS,
+    STREAM_QUESTION,
+    ClipCorpus,
+    FrameLabels,
+    Segment,
+    StreamCorpus,
+)
+from gad_core.data.features.memory import ArrayFeatures, ConcatenatedFeatures
+from gad_core.data.features.pack import Packing, pack
+from gad_core.data.features.sources import find_sources
+from gad_core.data.features.store import FeatureStore
+from gad_core.data.relations import Relations, StreamRelations, segment_relations
+from gad_core.data.scaling import measure_scale
+from gad_core.data.times import Rounding, frames_between, in_frames
+from gad_core.data.windows import Ask, Asks, ClipOrStreamOptions, Plan, WindowOptions, Windows, blocks, every_end
+from gad_core.errors import (
+    BackboneError,
+    CodebookError,
+    DataError,
+    Faults,
+    FeatureError,
+    GadError,
+)
+from gad_core.files.arrays import load_array
+from gad_core.files.fields import FASTEST, clean, composed, seconds_field, shown, text_field, time_field
+from gad_core.files.matching import absent, no_file_name
+from gad_core.files.reading import damaged, once_each, read_json, read_text, reading, require_file
+from gad_core.files.writing import sweep, write_json, writing
+from gad_core.huggingface.lora_options import Lora
+from gad_core.metrics.clips import ClipScore, clip_metrics
+from gad_core.metrics.rates import Variant
+from gad_core.metrics.stream import StreamScore, Track, stream_metrics
 
 __all__ = [  # noqa: RUF022 - in the order in which a plugin is written
     # A plugin module: the marker of hooks, and the version of the promise.

@@ -12,7 +12,7 @@ import pytest
 from fake_distributions import Site, site_at
 from hypothesis import HealthCheck, Phase, settings
 
-from gad_core.plugins import installed
+from gad_core.discovery.plugins import installed
 
 PROJECT = Path(__file__).resolve().parents[1]
 collect_ignore = ["guests"]  # packages of their own: tests/test_guests.py installs and tests them

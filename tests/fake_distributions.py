@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gad_core.plugins import WITHOUT, installed
+from gad_core.discovery.plugins import WITHOUT, installed
 
 HEAD = '''
 from typing import ClassVar
-from gad_core.contracts import Head
-from gad_core.hookspecs import hookimpl
+from gad_core.contracts.components import Head
+from gad_core.contracts.hooks import hookimpl
 
 class Guest(Head):
     """A head from elsewhere."""
@@ -30,7 +30,7 @@ def gad_heads():
     return [Guest]
 '''
 COMMANDS = """
-from gad_core.hookspecs import hookimpl
+from gad_core.contracts.hooks import hookimpl
 
 @hookimpl
 def gad_commands():

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from gad_core.action_model import ActionModel
-from gad_core.features import pack
+from gad_core.data.features import pack
+from gad_core.model.action_model import ActionModel
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 STAGES = ("training", "evaluation", "checkpointing", "results", "pictures")

@@ -49,12 +49,12 @@ class Mutation:
         return f"tests/{self.tried}" if "::" in self.tried else f"tests/test_contracts.py::{self.tried}"
 
 
-SEQUENCE, HEADS, LABELS = "gad_core/sequence.py", "plugins/gad_heads/modules.py", "plugins/gad_labels/plugin.py"
-CORPORA, CAUSAL, BATCH = "gad_core/corpora.py", "gad_core/causal_lm.py", "gad_core/batch.py"
-TRAINING, RESUME, RUN_FOLDER = "gad_core/training.py", "gad_core/resume.py", "gad_core/run_folder.py"
-STORE, PACKING = "gad_core/features/store.py", "gad_core/features/pack.py"
-DECODING, SEGMENTS = "gad_core/decoding.py", "gad_core/metrics/segments.py"
-RESOLVE, DISCOVERY = "gad_core/registry/resolve.py", "gad_core/plugins.py"
+SEQUENCE, HEADS, LABELS = "gad_core/model/sequence.py", "plugins/gad_heads/modules.py", "plugins/gad_labels/plugin.py"
+CORPORA, CAUSAL, BATCH = "gad_core/data/corpora.py", "gad_core/huggingface/causal_lm.py", "gad_core/contracts/batch.py"
+TRAINING, RESUME, RUN_FOLDER = "gad_core/runs/training.py", "gad_core/runs/resume.py", "gad_core/records/run_folder.py"
+STORE, PACKING = "gad_core/data/features/store.py", "gad_core/data/features/pack.py"
+DECODING, SEGMENTS = "gad_core/model/decoding.py", "gad_core/metrics/segments.py"
+RESOLVE, DISCOVERY = "gad_core/registry/resolve.py", "gad_core/discovery/plugins.py"
 REMEMBERS = "test_updates.py::test_a_training_interrupted_in_every_epoch_remembers_what_was_best_and_for_how_long"
 DRAWS = "test_updates.py::test_phases_draw_what_one_training_of_as_many_epochs_draws"
 MUTATIONS = (
@@ -345,14 +345,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a rule is told that explains more than half of the names",
-        "gad_core/matching.py",
+        "gad_core/files/matching.py",
         "2 * explained >= len(names)",
         "2 * explained > len(names)",
         "test_halves.py::test_a_rule_is_told_that_explains_at_least_half_of_the_names",
     ),
     Mutation(
         "a frame whose centre a segment ends on is the segment's",
-        "gad_core/times.py",
+        "gad_core/data/times.py",
         '"centre": (math.ceil(first - 0.5), math.ceil(stop - 0.5)),',
         '"centre": (math.floor(first + 0.5), math.floor(stop + 0.5)),',
         "test_halves.py::test_a_centre_on_a_bound_belongs_where_the_rule_says",
@@ -395,7 +395,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a young stream loses a frame at the last position",
-        "gad_core/streaming.py",
+        "gad_core/model/streaming.py",
         "kept = np.minimum(seen - 1, len(latest))",
         "kept = np.minimum(np.maximum(seen - 2, 0), len(latest))",
         "test_streaming.py::test_a_stream_of_any_age_goes_on_beyond_the_last_position",
@@ -403,14 +403,14 @@ MUTATIONS = (
     # discovery
     Mutation(
         "`SystemExit` in a hook is not caught",
-        "gad_core/guard.py",
+        "gad_core/discovery/guard.py",
         "        except BaseException as error:\n            problem",
         "        except Exception as error:\n            problem",
         "test_plugins.py::test_a_hook_that_wants_to_end_the_command_loses_its_own_components_alone",
     ),
     Mutation(
         "a plugin for another gad is taken",
-        "gad_core/visit.py",
+        "gad_core/discovery/visit.py",
         "if PLUGIN_API in stated:",
         "if stated is not None:",
         "test_plugins.py::test_a_broken_plugin_is_listed_and_stops_nobody",

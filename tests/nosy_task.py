@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from gad_core.contracts import AuxiliaryTask
-from gad_core.values import LabelRef, Query
+from gad_core.contracts.components import AuxiliaryTask
+from gad_core.contracts.values import LabelRef, Query
 
 
 class Nosy(AuxiliaryTask):

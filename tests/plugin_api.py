@@ -15,9 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gad_core import hookspecs, nn, plugin
-from gad_core.contracts import PLUGIN_API
-from gad_core.hookspecs import COMMANDS, HOOKS
+from gad_core import nn, plugin
+from gad_core.contracts import hooks as hookspecs
+from gad_core.contracts.components import PLUGIN_API
+from gad_core.contracts.hooks import COMMANDS, HOOKS
 
 SNAPSHOT = Path(__file__).with_name(f"plugin_api_{PLUGIN_API}.txt")
 DOORS = (plugin, nn)

@@ -13,8 +13,8 @@ from gad_llama.plugin import LlamaTiny
 from gad_oad.plugin import OnlineActionDetection
 from gad_segments.plugin import Segments
 
-from gad_core.features.pack import Packing, pack
-from gad_core.features.sources import find_sources
+from gad_core.data.features.pack import Packing, pack
+from gad_core.data.features.sources import find_sources
 
 
 def make_segments(folder: Path, mode: str) -> Segments:

@@ -14,12 +14,12 @@ from hypothesis.extra.numpy import arrays
 from small_project import REGISTRY, Project
 
 import gad_core
-from gad_core.answering import csv_line
+from gad_core.contracts.probabilities import probabilities
+from gad_core.data.features import FeatureStore
+from gad_core.data.features.memory import ArrayFeatures
 from gad_core.errors import FeatureError, RegistryError
-from gad_core.features import FeatureStore
-from gad_core.features.memory import ArrayFeatures
-from gad_core.loading import load
-from gad_core.probabilities import probabilities
+from gad_core.runs.answering import csv_line
+from gad_core.runs.loading import load
 from gad_core.testing import write_store
 
 STREAM = """\

@@ -20,11 +20,11 @@ from pydantic import ValidationError
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, Qwen2Config, Qwen2ForCausalLM
 
-from gad_core.causal_lm import CausalTransformer
-from gad_core.contracts import TextTokenizer
+from gad_core.contracts.components import TextTokenizer
 from gad_core.errors import BackboneError
-from gad_core.lora_options import Lora
-from gad_core.subwords import SubwordText
+from gad_core.huggingface.causal_lm import CausalTransformer
+from gad_core.huggingface.lora_options import Lora
+from gad_core.huggingface.subwords import SubwordText
 
 TEXTS = [" take the cup", " put the cup", "What is the action?\n", "\nAssistant:", ","]
 LORA = Lora(rank=4, alpha=8, dropout=0.0)

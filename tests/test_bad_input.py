@@ -10,9 +10,9 @@ import pytest
 import torch
 from small_project import REGISTRY, Project
 
-from gad_core.action_model import ActionModel
+from gad_core.contracts.values import LabelSpace
 from gad_core.errors import DataError
-from gad_core.values import LabelSpace
+from gad_core.model.action_model import ActionModel
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_features_of_different_widths(project: Project) -> None:
 
 
 def test_labels_that_cannot_be_written_apart(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gad_core.subwords import SubwordText
+    from gad_core.huggingface.subwords import SubwordText
 
     plain = SubwordText.encode
     project.ready()

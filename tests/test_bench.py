@@ -16,9 +16,9 @@ from gad_core.bench import naive, workload
 from gad_core.bench.measure import in_turns, matmul_rate
 from gad_core.bench.workload import RandomLlama, Sizes, builtin, with_windows
 from gad_core.cli import main
-from gad_core.decoding import nearest
-from gad_core.language import LanguageModel
-from gad_core.values import Stage
+from gad_core.contracts.values import Stage
+from gad_core.model.decoding import nearest
+from gad_core.model.language import LanguageModel
 
 KEYS = {
     "workload", "head", "protocol", "implementation", "rate", "unit", "p50_ms", "p95_ms", "p99_ms", "peak_memory_mb",

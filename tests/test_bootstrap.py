@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gad_core.bootstrap import (
+from gad_core.contracts.components import Corpus
+from gad_core.contracts.values import LabelSpace, Predictions
+from gad_core.data.corpora import ClipCorpus, FrameLabels, Segment, StreamCorpus
+from gad_core.data.features import ArrayFeatures
+from gad_core.data.windows import WindowOptions
+from gad_core.errors import CheckpointError
+from gad_core.metrics import StreamScore, Track, stream_metrics
+from gad_core.metrics import average_precision as precisions
+from gad_core.metrics.bootstrap import (
     DRAWS,
     FEWEST,
     OUTSIDE,
@@ -27,16 +35,8 @@ from gad_core.bootstrap import (
     resample,
     rescored,
 )
-from gad_core.contracts import Corpus
-from gad_core.corpora import ClipCorpus, FrameLabels, Segment, StreamCorpus
-from gad_core.errors import CheckpointError
-from gad_core.features import ArrayFeatures
-from gad_core.metrics import StreamScore, Track, stream_metrics
-from gad_core.metrics import average_precision as precisions
 from gad_core.metrics.clips import ClipScore, clip_metrics
-from gad_core.results import save_predictions
-from gad_core.values import LabelSpace, Predictions
-from gad_core.windows import WindowOptions
+from gad_core.records.results import save_predictions
 
 LABELS = ("background", "run", "jump", "throw")
 
@@ -191,7 +191,7 @@ def test_a_guest_that_only_scores_is_drawn_by_its_score() -> None:
 
 
 def test_large_test_sets_of_guests_are_drawn_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gad_core.bootstrap.AFFORDED", 10)
+    monkeypatch.setattr("gad_core.metrics.bootstrap.AFFORDED", 10)
     guest = SimpleNamespace(protocol="clips", score=lambda rows: {"n": float(len(rows))})
     found = answers(clips())
     assert len(rescored(cast(Corpus, guest), found, draws(8))["n"]) == 100

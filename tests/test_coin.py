@@ -18,11 +18,11 @@ from gad_heads.plugin import Gad
 from gad_labels.plugin import Text
 from gad_llama.plugin import LlamaTiny
 
-from gad_core.composition import compose
+from gad_core.contracts.values import Stage
+from gad_core.data.features import ArrayFeatures
 from gad_core.errors import DataError, Faults
-from gad_core.experiment import Experiment
-from gad_core.features import ArrayFeatures
-from gad_core.values import Stage
+from gad_core.model.composition import compose
+from gad_core.registry.experiment import Experiment
 
 OPENING = (
     "A multimodal AI assistant is helping users with some activities. Below is their conversation, interleaved with "

@@ -13,9 +13,9 @@ import torch
 from small_project import LABELS, Project
 
 import gad_core
-from gad_core.features import FeatureStore
-from gad_core.results import load_predictions, load_results
-from gad_core.score import score_file
+from gad_core.data.features import FeatureStore
+from gad_core.metrics.score import score_file
+from gad_core.records.results import load_predictions, load_results
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from click.testing import Result
 from rich.console import Console
 from small_project import LABELS, Project
 
-from gad_core.bootstrap import DRAWS, load_resampled
+from gad_core.metrics.bootstrap import DRAWS, load_resampled
+from gad_core.records.results import load_predictions, load_results, save_predictions
 from gad_core.report import compare
-from gad_core.results import load_predictions, load_results, save_predictions
 
 RUNS = ("discriminative", "gad")
 

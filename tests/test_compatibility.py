@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import pytest
 
-from gad_core.compatibility import Problem, compatibility, repeats_the_answer
-from gad_core.contracts import AuxiliaryTask, Corpus, Dataset, Head, InputPath
+from gad_core.contracts.components import AuxiliaryTask, Corpus, Dataset, Head, InputPath
+from gad_core.contracts.values import LabelRef, Layout, Query, Slot, Stage
+from gad_core.discovery.plugins import installed
 from gad_core.errors import DataError
-from gad_core.experiment import Experiment
-from gad_core.plugins import installed
+from gad_core.registry.compatibility import Problem, compatibility, repeats_the_answer
+from gad_core.registry.experiment import Experiment
 from gad_core.registry.resolve import problems_of
 from gad_core.registry.sweep import normalised
-from gad_core.values import LabelRef, Layout, Query, Slot, Stage
 
 PARTS = {(offer.kind, offer.name): offer.component for offer in installed().offers}
 WRITTEN = (Slot.CUE, Slot.ANSWER, Slot.AUXILIARY, Slot.EOS)

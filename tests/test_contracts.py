@@ -14,7 +14,7 @@ from gad_llama.plugin import Llama, LlamaTiny
 from nosy_task import Nosy
 from small_datasets import make_checkpoint, make_coin, make_oad, make_segments
 
-from gad_core.lora_options import Lora
+from gad_core.huggingface.lora_options import Lora
 from gad_core.testing import (
     AuxiliaryTaskContract,
     BackboneContract,

@@ -15,13 +15,13 @@ from gad_segments.plugin import Segments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gad_core.contracts import Corpus
+from gad_core.contracts.components import Corpus
+from gad_core.contracts.values import LabelSpace
+from gad_core.data.features import ArrayFeatures
 from gad_core.errors import DataError, GadError
-from gad_core.features import ArrayFeatures
-from gad_core.fields import clean, likeness, shown, text_field, time_field
-from gad_core.matching import absent, no_file_name
-from gad_core.reading import read_json, read_text
-from gad_core.values import LabelSpace
+from gad_core.files.fields import clean, likeness, shown, text_field, time_field
+from gad_core.files.matching import absent, no_file_name
+from gad_core.files.reading import read_json, read_text
 
 HEADER = "recording,start,end,label,split\n"
 ROWS = [("r0", 0, 1, "cut", "train"), ("r1", 1, 2, "stir", "train"), ("r2", 0, 1, "cut", "test")]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from small_project import LABELS, Project
 
-from gad_core.contracts import Corpus
-from gad_core.corpora import FrameLabels, StreamCorpus
-from gad_core.data_warnings import stretches, tallies, told, warnings
-from gad_core.features import ArrayFeatures
-from gad_core.values import Clip, LabelRef, LabelSpace, Predictions, Prompt, Query, Sample
-from gad_core.windows import Windows
+from gad_core.contracts.components import Corpus
+from gad_core.contracts.values import Clip, LabelRef, LabelSpace, Predictions, Prompt, Query, Sample
+from gad_core.data.corpora import FrameLabels, StreamCorpus
+from gad_core.data.features import ArrayFeatures
+from gad_core.data.warnings import stretches, tallies, told, warnings
+from gad_core.data.windows import Windows
 
 Rows = list[tuple[object, ...]]
 

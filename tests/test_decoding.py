@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 from test_sequence import ACTIONS, COIN, FEATURES, PLAIN, make_model, sample
 
-from gad_core.action_model import ActionModel
-from gad_core.decoding import _Search, nearest
-from gad_core.language import LanguageModel
-from gad_core.trie import Trie
-from gad_core.values import LabelSpace, Prompt, Stage
+from gad_core.contracts.values import LabelSpace, Prompt, Stage
+from gad_core.model.action_model import ActionModel
+from gad_core.model.decoding import _Search, nearest
+from gad_core.model.language import LanguageModel
+from gad_core.model.trie import Trie
 
 TOKENIZERS = [Text(), RandomConsistent(), Desynchronised(), UniqueToken()]
 
@@ -54,8 +54,8 @@ def test_score_all_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
     model = make_model(Generative(decoding="score-all"), Text())
     batch = model.assembler([sample(), sample(1)], FEATURES, Stage.PREDICT)
     whole = model.predict(batch)
-    monkeypatch.setattr("gad_core.decoding.NODES_AT_ONCE", 3)
-    monkeypatch.setattr("gad_core.decoding.LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr("gad_core.model.decoding.NODES_AT_ONCE", 3)
+    monkeypatch.setattr("gad_core.model.decoding.LOGITS_AT_ONCE", 1)
     torch.testing.assert_close(model.predict(batch), whole, rtol=1e-4, atol=1e-4)
 
 
@@ -67,8 +67,8 @@ def test_the_likeliest_label_is_found_without_looking_at_all(labels, at_once: in
         model.transformer.embedding.weight.mul_(4)  # type: ignore[union-attr]
     batch = model.assembler([sample(row) for row in range(3)], FEATURES, Stage.PREDICT)
     whole = model.predict(batch)
-    monkeypatch.setattr("gad_core.decoding.NODES_AT_MOST", 0)
-    monkeypatch.setattr("gad_core.decoding.FOLLOWED_AT_ONCE", at_once)
+    monkeypatch.setattr("gad_core.model.decoding.NODES_AT_MOST", 0)
+    monkeypatch.setattr("gad_core.model.decoding.FOLLOWED_AT_ONCE", at_once)
     found = model.predict(batch)
     assert torch.equal(found.argmax(1), whole.argmax(1))
     reached = torch.isfinite(found)
@@ -84,8 +84,8 @@ def test_a_search_goes_on_until_every_query_is_certain(labels, monkeypatch: pyte
             parameter.mul_(8)
     asked = [sample(row, range(start, start + 4), (4,)) for row in range(3) for start in range(0, 8, 2)]
     whole = model.predict(model.assembler(asked, FEATURES, Stage.PREDICT))
-    monkeypatch.setattr("gad_core.decoding.NODES_AT_MOST", 0)
-    monkeypatch.setattr("gad_core.decoding.FOLLOWED_AT_ONCE", 1)
+    monkeypatch.setattr("gad_core.model.decoding.NODES_AT_MOST", 0)
+    monkeypatch.setattr("gad_core.model.decoding.FOLLOWED_AT_ONCE", 1)
     passes, follow = [0], _Search.follow
 
     def counted(search: _Search, nodes: np.ndarray) -> None:

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from gad_core.cli import main
 from gad_core.cli.ending import CommandGroup, of_system
-from gad_core.console import PlainConsole
 from gad_core.errors import GadError, visible
+from gad_core.report.console import PlainConsole
 
 MAINS = (["gad_core.cli"], ["gad_oad"], ["gad_smollm2"])
 

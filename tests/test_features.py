@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gad_core.cli import main
+from gad_core.data.features import ArrayFeatures, ConcatenatedFeatures, FeatureStore
+from gad_core.data.features.pack import Packing, pack
+from gad_core.data.features.sources import Source, find_sources
+from gad_core.data.features.verify import faults
 from gad_core.errors import FeatureError
-from gad_core.features import ArrayFeatures, ConcatenatedFeatures, FeatureStore
-from gad_core.features.pack import Packing, pack
-from gad_core.features.sources import Source, find_sources
-from gad_core.features.verify import faults
 
 
 def arrays(count: int = 4, width: int = 6) -> dict[str, np.ndarray]:

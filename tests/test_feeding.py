@@ -11,14 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gad_core.batch import Batch
 from gad_core.bench.workload import Sizes, builtin
-from gad_core.contracts import Features
+from gad_core.contracts.batch import Batch
+from gad_core.contracts.components import Features
+from gad_core.contracts.values import Stage
+from gad_core.data.features import ArrayFeatures, ConcatenatedFeatures, FeatureStore
 from gad_core.errors import FeatureError
-from gad_core.features import ArrayFeatures, ConcatenatedFeatures, FeatureStore
-from gad_core.feeding import AT_ONCE, Feed, all_finite, make_feed, table_bytes
+from gad_core.runs.feeding import AT_ONCE, Feed, all_finite, make_feed, table_bytes
 from gad_core.testing.features import write_store
-from gad_core.values import Stage
 
 CPU = torch.device("cpu")
 
@@ -85,7 +85,7 @@ def test_auto_keeps_what_a_quarter_of_the_gpu_holds(free: int, resident: bool, m
     """37 frames of 2 × 5 halves are 740 bytes; the table itself is made where there is a GPU only."""
     made: list[Features] = []
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2 * free))
-    monkeypatch.setattr("gad_core.feeding._resident", lambda features, device: made.append(features))
+    monkeypatch.setattr("gad_core.runs.feeding._resident", lambda features, device: made.append(features))
     make_feed(ArrayFeatures(arrays(), 4.0), torch.device("cuda"), resident="auto")
     assert bool(made) is resident
 

@@ -16,12 +16,12 @@ from gad_labels.plugin import Text
 from gad_llama.plugin import Llama
 from safetensors.torch import load_file
 
-from gad_core.action_model import ActionModel
-from gad_core.composition import compose
-from gad_core.experiment import Experiment
-from gad_core.features import ArrayFeatures
-from gad_core.language import LanguageModel
-from gad_core.values import Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Slot, Stage
+from gad_core.contracts.values import Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Slot, Stage
+from gad_core.data.features import ArrayFeatures
+from gad_core.model.action_model import ActionModel
+from gad_core.model.composition import compose
+from gad_core.model.language import LanguageModel
+from gad_core.registry.experiment import Experiment
 
 QUESTION = "What is the action in the last frame?\n"
 OAD = Prompt(before=QUESTION, close_background=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gad_core.contracts import KINDS
+from gad_core.contracts.components import KINDS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = [DOCS / "plugins.md", *sorted(DOCS.glob("write-*.md"))]

@@ -11,7 +11,7 @@ from gad_oad import rasterise
 from gad_segments import corpus as segments
 from test_metrics import scored
 
-from gad_core.matching import likely_pattern
+from gad_core.files.matching import likely_pattern
 from gad_core.metrics.segments import segments_of
 
 HALF = Fraction(1, 2)

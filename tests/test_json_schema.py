@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from hypothesis import given
 
 from gad_core.cli import main
-from gad_core.contracts import KINDS
-from gad_core.plugins import installed
+from gad_core.contracts.components import KINDS
+from gad_core.discovery.plugins import installed
 from gad_core.registry.json_schema import json_schema
 from gad_core.registry.schema import SECTIONS
 from gad_core.registry.source import parse, read

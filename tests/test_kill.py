@@ -21,7 +21,7 @@ from killing import STAGES, in_a_fork
 from safetensors.torch import load_file
 
 from gad_core.cli import main
-from gad_core.results import load_predictions
+from gad_core.records.results import load_predictions
 
 REGISTRY = """\
 version: 1

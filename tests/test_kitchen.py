@@ -9,7 +9,7 @@ from gad_kitchen.recipes import ACTIONS, GOALS, RECIPES, cooked
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 
-from gad_core.contracts import Corpus
+from gad_core.contracts.components import Corpus
 from gad_core.errors import DataError, FeatureError
 
 

@@ -10,10 +10,10 @@ from gad_llama.plugin import LlamaTiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gad_core.contracts import LabelTokenizer
+from gad_core.contracts.components import LabelTokenizer
+from gad_core.contracts.values import Codebook, LabelSpace
 from gad_core.errors import CodebookError
 from gad_core.testing.tiny import WordTokenizer
-from gad_core.values import Codebook, LabelSpace
 
 TOKENIZERS = [Text(), RandomConsistent(), Desynchronised(), UniqueToken()]
 WORDS = st.sampled_from(["cut", "wash", "tomato", "onion", "the", "knife", "über", "2"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from gad_heads.plugin import Discriminative
 
-from gad_core.experiment import Experiment
-from gad_core.language import LanguageModel
+from gad_core.contracts.values import Stage
+from gad_core.model.language import LanguageModel
+from gad_core.registry.experiment import Experiment
 from gad_core.testing import Memory, Tiny
 from gad_core.testing.composition import composed
-from gad_core.values import Stage
 
 TEXTS = [" cut tomato", " wash", " take sharp knife"]
 

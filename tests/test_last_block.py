@@ -11,11 +11,11 @@ from gad_llama.plugin import LlamaTiny
 from torch import Tensor
 
 from gad_core.bench.workload import Prepared, Sizes, builtin, with_windows
-from gad_core.contracts import Head
-from gad_core.experiment import Experiment
-from gad_core.lora_options import Lora
+from gad_core.contracts.components import Head
+from gad_core.contracts.values import Stage
+from gad_core.huggingface.lora_options import Lora
+from gad_core.registry.experiment import Experiment
 from gad_core.testing.composition import Composition, composed
-from gad_core.values import Stage
 
 HEADS: dict[str, Head] = {
     "discriminative": Discriminative(),

@@ -13,8 +13,8 @@ from fake_distributions import COMMANDS, HEAD, Site
 
 from gad_core import registry
 from gad_core.cli import main
+from gad_core.discovery.plugins import WITHOUT, installed, leaving_out
 from gad_core.errors import PluginError
-from gad_core.plugins import WITHOUT, installed, leaving_out
 
 REGISTRY = """version: 1
 backbones: {{tiny: {{use: llama-tiny}}}}
@@ -99,7 +99,7 @@ def test_a_finished_run_that_needs_it_says_so(guests: Site) -> None:
 
 
 def test_processes_that_a_command_starts_leave_it_out_too(guests: Site) -> None:
-    program = "from gad_core.plugins import installed\nprint([one.entry_point for one in installed().left_out])"
+    program = "from gad_core.discovery.plugins import installed as i\nprint([one.entry_point for one in i().left_out])"
     path = os.pathsep.join([str(guests.folder), *sys.path])
     with leaving_out(["Gad_Colour"]):
         env = {**os.environ, "PYTHONPATH": path}

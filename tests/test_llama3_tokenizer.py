@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gad_core.subwords import SubwordText
+from gad_core.huggingface.subwords import SubwordText
 
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
+from gad_core.contracts.values import LabelSpace
 from gad_core.errors import DataError
 from gad_core.metrics import (
     Confusion,
@@ -29,7 +30,6 @@ from gad_core.metrics.average_precision import AveragePrecision, average_precisi
 from gad_core.metrics.calibration import CalibrationError, probabilities
 from gad_core.metrics.points import widest_claims
 from gad_core.metrics.segments import segments_of
-from gad_core.values import LabelSpace
 
 LABELS = ("background", "run", "jump", "throw")
 labels_of_frames = arrays(np.int64, st.integers(1, 60), elements=st.integers(0, len(LABELS) - 1))

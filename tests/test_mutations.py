@@ -17,12 +17,12 @@ LISTED = dict(re.findall(r"^\| (.+?) \| `[^`]+` \| `(test_\w+)`", PAGE.read_text
 A_FEW = 3
 AREAS = {
     "registry": "gad_core/registry/",
-    "store": "gad_core/features/",
-    "training loop": "gad_core/training.py",
-    "resume": ("gad_core/resume.py", "gad_core/run_folder.py"),
+    "store": "gad_core/data/features/",
+    "training loop": "gad_core/runs/training.py",
+    "resume": ("gad_core/runs/resume.py", "gad_core/records/run_folder.py"),
     "metrics": "gad_core/metrics/",
-    "decoding": "gad_core/decoding.py",
-    "discovery": ("gad_core/plugins.py", "gad_core/guard.py"),
+    "decoding": "gad_core/model/decoding.py",
+    "discovery": ("gad_core/discovery/plugins.py", "gad_core/discovery/guard.py"),
     "plugins": "plugins/",
 }
 

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 from fresh_environment import FreshEnvironment
 
-from gad_core import files
 from gad_core.cli import main
-from gad_core.contracts import KINDS
+from gad_core.contracts.components import KINDS
+from gad_core.files import writing as files
 from gad_core.registry import loads
 
 COMPOSED = """\

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gad_core import registry
+from gad_core.contracts.values import LabelRef, LabelSpace, Predictions
+from gad_core.data.features import ArrayFeatures, ConcatenatedFeatures
+from gad_core.data.relations import StreamRelations
 from gad_core.errors import DataError, FeatureError
-from gad_core.features import ArrayFeatures, ConcatenatedFeatures
-from gad_core.relations import StreamRelations
-from gad_core.values import LabelRef, LabelSpace, Predictions
 
 CLASSES = ["Background", "CliffDiving", "Diving", "HighJump", "Ambiguous"]
 LENGTHS = {"a": 40, "b": 7, "c": 30}

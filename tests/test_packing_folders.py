@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gad_core.cli import main
+from gad_core.data.features import FeatureStore
+from gad_core.data.features.pack import Packing, pack
+from gad_core.data.features.sources import Source, find_files, find_sources
+from gad_core.data.features.store import HEADER, Header
+from gad_core.data.features.verify import faults
 from gad_core.errors import FeatureError, GadError
-from gad_core.features import FeatureStore
-from gad_core.features.pack import Packing, pack
-from gad_core.features.sources import Source, find_files, find_sources
-from gad_core.features.store import HEADER, Header
-from gad_core.features.verify import faults
 
 
 def save(path: Path, shape: tuple[int, ...] = (6, 3)) -> None:

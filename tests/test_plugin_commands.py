@@ -12,7 +12,7 @@ from fake_distributions import COMMANDS, HEAD, Site
 
 from gad_core.cli import COMMANDS as OURS
 from gad_core.cli import main
-from gad_core.plugins import installed
+from gad_core.discovery.plugins import installed
 
 HELLO = """
 import click

@@ -16,8 +16,8 @@ from small_project import REGISTRY, Project
 import gad_core
 from gad_core import registry
 from gad_core.cli import main
+from gad_core.discovery.plugins import installed
 from gad_core.errors import PluginError, RegistryError
-from gad_core.plugins import installed
 
 SMALL = """version: 1
 plugins: {plugins}
@@ -28,7 +28,7 @@ experiments:
   one: {{dataset: kitchen, backbone: tiny, head: h}}
 """
 MINE = '''
-from gad_core.hookspecs import hookimpl
+from gad_core.contracts.hooks import hookimpl
 from gad_heads.plugin import Discriminative
 
 class Mine(Discriminative):

@@ -14,12 +14,14 @@ import pytest
 from click.testing import CliRunner
 from plugin_api import SNAPSHOT, promises
 
-from gad_core import experiment, guard, plugins, registry, visit
+from gad_core import registry
 from gad_core.cli import main
-from gad_core.contracts import KINDS, PLUGIN_API
+from gad_core.contracts.components import KINDS, PLUGIN_API
+from gad_core.contracts.hooks import HOOKS
+from gad_core.discovery import guard, plugins, visit
+from gad_core.discovery.plugins import Broken, Plugins, discover
 from gad_core.errors import PluginError, RegistryError
-from gad_core.hookspecs import HOOKS
-from gad_core.plugins import Broken, Plugins, discover
+from gad_core.registry import experiment
 from gad_core.registry.json_schema import json_schema
 
 HEAD = '''

@@ -21,11 +21,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gad_core.batching import micro_batches, micro_size
 from gad_core.errors import TrainingError
-from gad_core.processes import make_accelerator, peers_told, processes_asked
-from gad_core.results import load_predictions
-from gad_core.training_options import Training
+from gad_core.records.results import load_predictions
+from gad_core.registry.training_options import Training
+from gad_core.runs.batching import micro_batches, micro_size
+from gad_core.runs.processes import make_accelerator, peers_told, processes_asked
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 REGISTRY = """\
@@ -215,7 +215,7 @@ def test_a_process_that_is_killed_ends_the_others(tmp_path: Path) -> None:
     assert launcher.returncode != 0
     assert not psutil.wait_procs(both, timeout=1)[1], "none is left"
     assert errors.count("Traceback") <= 1, errors  # the launcher's own
-    assert "gad_core/training.py" not in errors
+    assert "gad_core/runs/training.py" not in errors
 
 
 def test_without_an_agent_the_survivor_says_that_another_has_ended(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from gad_llama.plugin import Llama, LlamaTiny
 from hypothesis import given, note, settings
 from small_datasets import make_checkpoint, make_coin, make_oad, make_segments
 
-from gad_core.compatibility import compatibility
-from gad_core.contracts import Component
+from gad_core.contracts.components import Component
+from gad_core.discovery.plugins import DISTRIBUTION, installed
 from gad_core.errors import CodebookError, RegistryError
-from gad_core.experiment import Experiment
-from gad_core.lora_options import Lora
-from gad_core.plugins import DISTRIBUTION, installed
+from gad_core.huggingface.lora_options import Lora
 from gad_core.registry import dump, loads
+from gad_core.registry.compatibility import compatibility
+from gad_core.registry.experiment import Experiment
 from gad_core.testing.composition import check_works, composed
 from gad_core.testing.contract import reproduction
 from gad_core.testing.strategies import experiments

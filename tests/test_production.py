@@ -19,11 +19,11 @@ from gad_llama.plugin import Llama, LlamaTiny
 from small_datasets import save_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from gad_core.experiment import Experiment
-from gad_core.lora_options import Lora
-from gad_core.run import make_model
-from gad_core.training_options import Training
-from gad_core.values import Stage
+from gad_core.contracts.values import Stage
+from gad_core.huggingface.lora_options import Lora
+from gad_core.registry.experiment import Experiment
+from gad_core.registry.training_options import Training
+from gad_core.runs.run import make_model
 
 pytestmark = pytest.mark.skipif("GAD_THOROUGH" not in os.environ, reason="minutes and gigabytes: set GAD_THOROUGH=1")
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from gad_core import registry
 from gad_core.cli import main
+from gad_core.discovery.plugins import installed
 from gad_core.errors import RegistryError, visible
-from gad_core.plugins import installed
 from gad_core.registry.reference import page, reference
 from gad_core.registry.source import parse, scalar, value_of, write
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gad_core.data.features import FeatureStore
+from gad_core.data.features.pack import Packing, pack
+from gad_core.data.features.sources import find_sources
+from gad_core.data.features.store import content_of_store, read_header
 from gad_core.errors import FeatureError
-from gad_core.features import FeatureStore
-from gad_core.features.pack import Packing, pack
-from gad_core.features.sources import find_sources
-from gad_core.features.store import content_of_store, read_header
 from gad_core.testing import write_store
 
 OPTIONS = Packing(4.0, "float32")
@@ -122,7 +122,7 @@ def packed_again(new: Path, path: Path) -> None:
 
 READ = """
 import sys
-from gad_core.features import FeatureStore
+from gad_core.data.features import FeatureStore
 print(float(FeatureStore(sys.argv[1]).read("r0", range(1)).mean()))
 """
 

@@ -15,13 +15,15 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
-from gad_core.bootstrap import Resampled
-from gad_core.console import PlainConsole
-from gad_core.contracts import Corpus
+from gad_core.contracts.components import Corpus
+from gad_core.contracts.values import LabelSpace, Predictions
+from gad_core.metrics.bootstrap import Resampled
 from gad_core.metrics.confusion import Confusion
+from gad_core.records.results import Results, Timing
 from gad_core.report import compare, comparison_stem, pictures
 from gad_core.report.bars import bars
 from gad_core.report.confusion import confusion, counted, matrix, shown_classes
+from gad_core.report.console import PlainConsole
 from gad_core.report.curves import curves, smoothed
 from gad_core.report.style import colours
 from gad_core.report.table import (
@@ -36,8 +38,6 @@ from gad_core.report.table import (
     terminal,
 )
 from gad_core.report.timeline import stretches, timelines
-from gad_core.results import Results, Timing
-from gad_core.values import LabelSpace, Predictions
 
 Drawn = dict[tuple[str, int], Resampled]
 

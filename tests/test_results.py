@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gad_core.contracts.values import Predictions
 from gad_core.errors import CheckpointError
-from gad_core.files import sha256_of, sweep, write_folder, write_json, write_text, writing
-from gad_core.results import (
+from gad_core.files.writing import sha256_of, sweep, write_folder, write_json, write_text, writing
+from gad_core.records.results import (
     Log,
     Results,
     Timing,
@@ -23,7 +24,6 @@ from gad_core.results import (
     save_predictions,
     write_results,
 )
-from gad_core.values import Predictions
 
 
 def results(**changes: Any) -> Results:

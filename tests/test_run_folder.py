@@ -14,14 +14,14 @@ import pytest
 from small_project import Project
 
 from gad_core import registry
+from gad_core.data.features import store
+from gad_core.discovery.plugins import installed
 from gad_core.errors import CheckpointError
-from gad_core.features import store
-from gad_core.files import seal_of
-from gad_core.identity import Identity, _source_of
-from gad_core.plugins import installed
+from gad_core.files.writing import seal_of
+from gad_core.records.identity import Identity, _source_of
+from gad_core.records.results import load_results
+from gad_core.records.run_folder import RunPlace
 from gad_core.report import confusion
-from gad_core.results import load_results
-from gad_core.run_folder import RunPlace
 
 RUN, INTERRUPTED = "runs/discriminative/0", "runs/gad/0"
 
@@ -140,7 +140,7 @@ def test_files_of_others_survive_a_new_run(project: Project) -> None:
 
 def test_force_keeps_the_old_run_until_the_new_one_is_there(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content(project.root / RUN)
-    monkeypatch.setattr("gad_core.run.RunInProgress.evaluate_kept", lambda self, place: 1 / 0)
+    monkeypatch.setattr("gad_core.runs.run.RunInProgress.evaluate_kept", lambda self, place: 1 / 0)
     assert project.gad("run", "registry.yaml", "discriminative", "--runs", "runs", "--force").exit_code
     after = content(project.root / RUN)
     assert {name: after[name] for name in before} == before
@@ -152,7 +152,7 @@ def test_force_keeps_the_old_run_until_the_new_one_is_there(project: Project, mo
 
 def test_an_interrupted_next_run_is_given_up_by_force_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("gad_core.run.RunInProgress.evaluate_kept", lambda self, place: 1 / 0)
+        patched.setattr("gad_core.runs.run.RunInProgress.evaluate_kept", lambda self, place: 1 / 0)
         project.write(training="evaluate_every: null, head_learning_rate: 0.5")
         assert project.gad("run", "registry.yaml", "discriminative", "--runs", "runs").exit_code == 1
     before = content(project.root / RUN)
@@ -331,7 +331,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("interrupted"))
     project.ready(training="phases: [{epochs: 3}], evaluate_every: null, log_every: 1")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("gad_core.run.RunInProgress.evaluate_kept", lambda self, place: 1 / 0)
+        patched.setattr("gad_core.runs.run.RunInProgress.evaluate_kept", lambda self, place: 1 / 0)
         assert project.gad("run", "registry.yaml", "gad", "--runs", "runs").exit_code == 1
     assert len(list((project.root / INTERRUPTED).glob("resume-*"))) == 2
     return project

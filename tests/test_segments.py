@@ -16,10 +16,10 @@ from gad_segments.corpus import make_corpus
 from gad_segments.plugin import Segments
 from pydantic import ValidationError
 
-from gad_core.contracts import Corpus
+from gad_core.contracts.components import Corpus
+from gad_core.contracts.values import Predictions, Sample
+from gad_core.data.scaling import measure_scale
 from gad_core.errors import DataError, FeatureError
-from gad_core.scaling import measure_scale
-from gad_core.values import Predictions, Sample
 
 HEADER = "recording,start,end,label,split,goal\n"
 ROWS = """\

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gad_core.relations import StreamRelations, segment_relations
-from gad_core.values import LabelRef, LabelSpace
-from gad_core.windows import Windows, blocks, every_end, phase, thinned, window
+from gad_core.contracts.values import LabelRef, LabelSpace
+from gad_core.data.relations import StreamRelations, segment_relations
+from gad_core.data.windows import Windows, blocks, every_end, phase, thinned, window
 
 LENGTHS = st.integers(1, 200)
 WINDOWS = st.builds(

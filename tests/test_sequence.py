@@ -13,13 +13,13 @@ from gad_labels.plugin import Desynchronised, RandomConsistent, Text, UniqueToke
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gad_core.action_model import ActionModel, Connector
-from gad_core.composition import make_assembler
-from gad_core.contracts import Head, LabelTokenizer
-from gad_core.experiment import Experiment
-from gad_core.features import ArrayFeatures
+from gad_core.contracts.components import Head, LabelTokenizer
+from gad_core.contracts.values import Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Slot, Stage
+from gad_core.data.features import ArrayFeatures
+from gad_core.model.action_model import ActionModel, Connector
+from gad_core.model.composition import make_assembler
+from gad_core.registry.experiment import Experiment
 from gad_core.testing.tiny import Tiny
-from gad_core.values import Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Slot, Stage
 
 ACTIONS = LabelSpace("action", ("background", "cut tomato", "cut onion", "wash tomato", "wash", "pour"), background=0)
 GOALS = LabelSpace("goal", ("make salad", "make soup"))

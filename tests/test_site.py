@@ -14,7 +14,7 @@ from plugin_api import CALLED, SNAPSHOT
 
 from gad_core.cli import COMMANDS
 from gad_core.cli import reference as commands
-from gad_core.hookspecs import HOOKS
+from gad_core.contracts.hooks import HOOKS
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -9,16 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gad_core import testing
-from gad_core.compatibility import compatibility
+from gad_core.contracts.values import BRANCH_SLOTS, Codebook, LabelSpace, Layout, Sample, Slot, Stage
+from gad_core.discovery.plugins import installed
 from gad_core.errors import RegistryError
-from gad_core.experiment import Experiment
-from gad_core.plugins import installed
+from gad_core.model.trie import Trie
 from gad_core.registry import loads
+from gad_core.registry.compatibility import compatibility
+from gad_core.registry.experiment import Experiment
 from gad_core.testing import Memory, Tiny, codebooks, experiments, label_spaces, layouts, registries, samples
 from gad_core.testing.contract import reproduction
 from gad_core.testing.strategies import compositions
-from gad_core.trie import Trie
-from gad_core.values import BRANCH_SLOTS, Codebook, LabelSpace, Layout, Sample, Slot, Stage
 
 CORPUS = Memory().open()
 

@@ -14,21 +14,21 @@ from gad_labels.plugin import Text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gad_core.action_model import ActionModel
 from gad_core.bench.workload import Prepared, RandomLlama
-from gad_core.composition import compose
-from gad_core.contracts import Head
-from gad_core.corpora import FrameLabels, StreamCorpus
+from gad_core.contracts.components import Head
+from gad_core.contracts.values import Band, Clip, LabelSpace, Prompt, Query, Sample, Stage
+from gad_core.data.corpora import FrameLabels, StreamCorpus
+from gad_core.data.features import ArrayFeatures
+from gad_core.data.windows import Windows
 from gad_core.errors import BackboneError, FeatureError, RegistryError
-from gad_core.evaluation import predict_samples
-from gad_core.experiment import Experiment
-from gad_core.features import ArrayFeatures
-from gad_core.feeding import make_feed
-from gad_core.lora_options import Lora
-from gad_core.streaming import CachedStream, open_stream
+from gad_core.huggingface.lora_options import Lora
+from gad_core.model.action_model import ActionModel
+from gad_core.model.composition import compose
+from gad_core.model.streaming import CachedStream, open_stream
+from gad_core.registry.experiment import Experiment
+from gad_core.runs.evaluation import predict_samples
+from gad_core.runs.feeding import make_feed
 from gad_core.testing.tiny import Tiny
-from gad_core.values import Band, Clip, LabelSpace, Prompt, Query, Sample, Stage
-from gad_core.windows import Windows
 
 ACTIONS = LabelSpace("action", ("background", "cut tomato", "cut onion", "wash tomato"), background=0)
 SMALL = RandomLlama(hidden=32, layers=3, heads=4, kv_heads=2, mlp=48, vocabulary=150, lora=Lora(rank=2, alpha=4))

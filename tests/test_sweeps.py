@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from gad_core import registry
-from gad_core.contracts import Component
+from gad_core.contracts.components import Component
+from gad_core.discovery.plugins import installed
 from gad_core.errors import GadError, PluginError, RegistryError
-from gad_core.experiment import Experiment
-from gad_core.plugins import installed
+from gad_core.registry.experiment import Experiment
 from gad_core.registry.resolve import problems_of
 from gad_core.registry.told import validated
-from gad_core.training_options import Training
+from gad_core.registry.training_options import Training
 
 BOOK = """version: 1
 backbones:

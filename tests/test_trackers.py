@@ -9,8 +9,8 @@ import pytest
 from accelerate.tracking import TensorBoardTracker
 from small_project import Project
 
-from gad_core import trackers
-from gad_core.results import load_results
+from gad_core.records.results import load_results
+from gad_core.runs import trackers
 
 TRAINING = "evaluate_every: null, max_steps: 2, log_every: 1"
 

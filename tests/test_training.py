@@ -16,19 +16,19 @@ from gad_heads.plugin import Gad
 from gad_labels.plugin import Text, UniqueToken
 from small_project import Project
 
-from gad_core.action_model import ActionModel
-from gad_core.batching import evaluation_batches, training_batches
-from gad_core.checkpoint import load_weights, save_checkpoint
+from gad_core.contracts.values import Scale
 from gad_core.errors import CheckpointError, TrainingError
-from gad_core.experiment import Experiment
-from gad_core.feeding import make_feed
-from gad_core.resume import Place
-from gad_core.run import make_model
+from gad_core.model.action_model import ActionModel
+from gad_core.registry.experiment import Experiment
+from gad_core.registry.training_options import Phase, Training
+from gad_core.runs.batching import evaluation_batches, training_batches
+from gad_core.runs.checkpoint import load_weights, save_checkpoint
+from gad_core.runs.feeding import make_feed
+from gad_core.runs.resume import Place
+from gad_core.runs.run import make_model
+from gad_core.runs.training import Trainer
 from gad_core.testing.corpus import Memory
 from gad_core.testing.tiny import Tiny
-from gad_core.training import Trainer
-from gad_core.training_options import Phase, Training
-from gad_core.values import Scale
 
 
 class Watch:

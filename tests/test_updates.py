@@ -16,15 +16,15 @@ from test_training import Watch, experiment, train
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from gad_core.batch import Batch
-from gad_core.feeding import Feed
-from gad_core.resume import Place
-from gad_core.run import make_model
-from gad_core.sequence import Assembler
+from gad_core.contracts.batch import Batch
+from gad_core.contracts.values import Sample, Stage
+from gad_core.model.sequence import Assembler
+from gad_core.registry.training_options import Phase, Training
+from gad_core.runs.feeding import Feed
+from gad_core.runs.resume import Place
+from gad_core.runs.run import make_model
+from gad_core.runs.training import Trainer
 from gad_core.testing.corpus import Memory, MemoryCorpus
-from gad_core.training import Trainer
-from gad_core.training_options import Phase, Training
-from gad_core.values import Sample, Stage
 
 
 class Notes(Watch):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gad_core.machine import peak_memory_mb, reset_peak_memory
+from gad_core.runs.machine import peak_memory_mb, reset_peak_memory
 
 PEAK_RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 Step = Callable[[], int]

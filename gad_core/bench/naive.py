@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gad_core.action_model import ActionModel
-from gad_core.contracts import Corpus, Features
-from gad_core.language import LanguageModel
-from gad_core.values import Sample, Slot, Stage
+from gad_core.contracts.components import Corpus, Features
+from gad_core.contracts.values import Sample, Slot, Stage
+from gad_core.model.action_model import ActionModel
+from gad_core.model.language import LanguageModel
 
 DECODED_AT_MOST = 8
 """Tokens the official code decodes at most."""

@@ -12,17 +12,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from gad_core.action_model import ActionModel
 from gad_core.bench import naive
 from gad_core.bench.measure import Step, Timing, in_turns
 from gad_core.bench.workload import Workload, with_windows
-from gad_core.contracts import Corpus, Features
-from gad_core.corpora import StreamCorpus
+from gad_core.contracts.components import Corpus, Features
+from gad_core.contracts.values import Band, Sample, Slot, Stage
+from gad_core.data.corpora import StreamCorpus
+from gad_core.data.features import FeatureStore
 from gad_core.errors import FeatureError
-from gad_core.features import FeatureStore
-from gad_core.feeding import make_feed
-from gad_core.streaming import Mode, open_stream
-from gad_core.values import Band, Sample, Slot, Stage
+from gad_core.model.action_model import ActionModel
+from gad_core.model.streaming import Mode, open_stream
+from gad_core.runs.feeding import make_feed
 
 BATCHES = {"window": 8, "dense": 4, "clips": 4, "training": 16, "dense training": 4, "clips training": 4}
 """Samples a step on a CPU; a GPU takes `ON_GPU` times as many."""

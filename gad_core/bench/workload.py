@@ -9,18 +9,27 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 import numpy as np
 from pydantic import Field, PositiveInt, PrivateAttr
 
-from gad_core.contracts import AuxiliaryTask, Backbone, Component, Corpus, Dataset, Head, LabelTokenizer, TextTokenizer
-from gad_core.corpora import ClipCorpus, FrameLabels, Segment, StreamCorpus
-from gad_core.experiment import Experiment
-from gad_core.lora_options import Lora
-from gad_core.plugins import installed
+from gad_core.contracts.components import (
+    AuxiliaryTask,
+    Backbone,
+    Component,
+    Corpus,
+    Dataset,
+    Head,
+    LabelTokenizer,
+    TextTokenizer,
+)
+from gad_core.contracts.values import LabelSpace
+from gad_core.data.corpora import ClipCorpus, FrameLabels, Segment, StreamCorpus
+from gad_core.data.windows import Windows
+from gad_core.discovery.plugins import installed
+from gad_core.huggingface.lora_options import Lora
+from gad_core.registry.experiment import Experiment
 from gad_core.testing.features import GeneratedFeatures
-from gad_core.values import LabelSpace
-from gad_core.windows import Windows
 
 if TYPE_CHECKING:
-    from gad_core.action_model import ActionModel
-    from gad_core.modules import Transformer
+    from gad_core.contracts.modules import Transformer
+    from gad_core.model.action_model import ActionModel
 
 VERBS = ("cut", "wash", "open", "take", "put")
 NOUNS = ("tomato", "onion", "knife", "door", "pan")
@@ -50,7 +59,7 @@ class RandomLlama(Backbone):
         import torch
         from transformers import LlamaConfig, LlamaForCausalLM
 
-        from gad_core.causal_lm import DTYPES, CausalTransformer
+        from gad_core.huggingface.causal_lm import DTYPES, CausalTransformer
 
         config = LlamaConfig(
             hidden_size=self.hidden, num_hidden_layers=self.layers, num_attention_heads=self.heads,
@@ -115,7 +124,7 @@ def builtin(kind: Literal["oad", "coin"], shape: str, sizes: Sizes = Sizes()) ->
 
 def of_experiment(experiment: Experiment) -> Workload:
     """An experiment of a registry, with its first seed's initial weights."""
-    from gad_core.run import make_model
+    from gad_core.runs.run import make_model
 
     corpus = experiment.dataset.open()
     return Workload(
@@ -194,7 +203,7 @@ class Prepared(Dataset):
 
 
 def _composed(head: str, backbone: Backbone, corpus: Corpus) -> ActionModel:
-    from gad_core.composition import compose
+    from gad_core.model.composition import compose
 
     speaks = head != "discriminative"
     experiment = Experiment(

@@ -44,7 +44,7 @@ class Verbs(CommandGroup):
 
 def _leave_out(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> None:
     if names:
-        from gad_core.plugins import leaving_out
+        from gad_core.discovery.plugins import leaving_out
 
         ctx.with_resource(leaving_out(names))
 

@@ -79,7 +79,7 @@ def bench(
     from gad_core.bench.measure import matmul_rate
     from gad_core.bench.rows import KINDS, Bench, Row, reading
     from gad_core.bench.workload import Sizes
-    from gad_core.features import FeatureStore
+    from gad_core.data.features import FeatureStore
 
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -138,7 +138,7 @@ def _workloads(
     from gad_core import registry
     from gad_core.bench.workload import SHAPES, builtin, of_experiment
     from gad_core.errors import RegistryError
-    from gad_core.suggestions import suggestion
+    from gad_core.files.suggestions import suggestion
 
     if file is not None:
         for chosen in registry.load(file).select([experiment] if experiment else []):
@@ -157,7 +157,7 @@ def _print(rows: list[Row], matmul: float, device: torch.device, threads: int) -
 
     from rich.table import Table
 
-    from gad_core.console import make_console
+    from gad_core.report.console import make_console
 
     console = make_console(highlight=False)
     for (workload, head), found in groupby(rows, key=lambda row: (row.workload, row.head)):

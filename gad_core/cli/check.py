@@ -11,8 +11,8 @@ import click
 from gad_core.cli.say import say
 
 if TYPE_CHECKING:
-    from gad_core.experiment import Experiment
     from gad_core.registry import Registry
+    from gad_core.registry.experiment import Experiment
 
 
 @click.command()
@@ -48,7 +48,7 @@ def check(file: Path, experiments: tuple[str, ...], data: bool) -> None:
 
 
 def _warn_of_trackers(experiments: Sequence[Experiment]) -> None:
-    from gad_core.trackers import missing_trackers
+    from gad_core.runs.trackers import missing_trackers
 
     for tracker, users in missing_trackers(experiments).items():
         those = "1 experiment logs" if len(users) == 1 else f"{len(users)} experiments log"
@@ -57,8 +57,8 @@ def _warn_of_trackers(experiments: Sequence[Experiment]) -> None:
 
 
 def _check_data(experiments: Sequence[Experiment], file: Path) -> None:
-    from gad_core.data_check import check_data
     from gad_core.errors import DataError
+    from gad_core.runs.data_check import check_data
 
     reports = check_data(experiments)
     for report in reports:
@@ -84,7 +84,7 @@ def _check_data(experiments: Sequence[Experiment], file: Path) -> None:
 def _list(book: Registry, file: Path) -> None:
     from rich.table import Table
 
-    from gad_core.console import make_console
+    from gad_core.report.console import make_console
 
     console = make_console()
     table = Table("experiment", "composition", "seeds", box=None, pad_edge=False)

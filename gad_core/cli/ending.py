@@ -22,8 +22,8 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from gad_core.discovery.guard import PATIENCE
 from gad_core.errors import GadError, visible
-from gad_core.guard import PATIENCE
 
 REFUSED = 2
 INTERRUPTED = 128 + signal.SIGINT

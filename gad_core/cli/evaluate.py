@@ -35,9 +35,9 @@ def evaluate(run: Path, split: str, options: tuple[str, ...], batch: int, any_fp
 
     from rich.table import Table
 
-    from gad_core.console import make_console
-    from gad_core.files import plain
-    from gad_core.loading import evaluate as score
+    from gad_core.files.writing import plain
+    from gad_core.report.console import make_console
+    from gad_core.runs.loading import evaluate as score
 
     protocol, metrics = score(run, split, options, batch=batch, any_fps=any_fps)
     if as_json:

@@ -55,8 +55,8 @@ def pack(
       gad features pack siglip/ coin.lmdb --fps 2 --tokens 10 --extractor siglip-large-patch16-384
       gad features pack i3d/ salads.lmdb --fps 15 --transpose --name '{recording}_rgb.npy'
     """
-    from gad_core.features.pack import Packing, pack
-    from gad_core.features.sources import find_files, sources_of
+    from gad_core.data.features.pack import Packing, pack
+    from gad_core.data.features.sources import find_files, sources_of
 
     options = Packing(fps, dtype, tokens, extractor, allow_nonfinite, transpose)
     files = find_files(sources, name)
@@ -80,8 +80,8 @@ def info(store: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from gad_core.console import make_console
-    from gad_core.features import FeatureStore
+    from gad_core.data.features import FeatureStore
+    from gad_core.report.console import make_console
 
     opened = FeatureStore(store)
     lengths = sorted(opened.lengths.values())
@@ -114,8 +114,8 @@ def verify(store: Path, registry: Path | None, experiment: str | None) -> None:
       gad features verify my.lmdb
       gad features verify my.lmdb registry.yaml my-gad
     """
-    from gad_core.features import FeatureStore
-    from gad_core.features.verify import faults
+    from gad_core.data.features import FeatureStore
+    from gad_core.data.features.verify import faults
 
     if (registry is None) != (experiment is None):
         raise click.UsageError("name both the registry and the experiment to compare with")
@@ -133,8 +133,8 @@ def verify(store: Path, registry: Path | None, experiment: str | None) -> None:
 def _compare(store: Path, file: Path, name: str) -> bool:
     """Prints how an experiment's recordings lie in its features; returns whether any is missing."""
     from gad_core import registry
+    from gad_core.data.features.verify import coverage
     from gad_core.errors import FeatureError
-    from gad_core.features.verify import coverage
 
     (experiment,) = registry.load(file).select([name])
     if store.resolve() not in {path.resolve() for path in experiment.dataset.files()}:
@@ -152,7 +152,7 @@ def _compare(store: Path, file: Path, name: str) -> bool:
 @contextmanager
 def following(title: str, total: int) -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar on a terminal, a line now and then elsewhere; yields `report(done, total, what)`."""
-    from gad_core.progress import Reporter
+    from gad_core.runs.progress import Reporter
 
     reporter = Reporter()
     with reporter.bar(title, total):

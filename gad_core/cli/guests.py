@@ -7,10 +7,10 @@ from importlib import import_module
 
 import click
 
-from gad_core import plugins
+from gad_core.discovery import plugins
+from gad_core.discovery.guard import guarded
+from gad_core.discovery.plugins import Command, Plugins
 from gad_core.errors import PluginError
-from gad_core.guard import guarded
-from gad_core.plugins import Command, Plugins
 
 
 def called(command: Command, found: Plugins, ours: Sequence[str]) -> str:

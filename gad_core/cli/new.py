@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gad_core.cli.say import say
-from gad_core.contracts import KINDS
+from gad_core.contracts.components import KINDS
 
 
 @click.command()
@@ -25,8 +25,8 @@ def new(kind: str, name: str, into: Path) -> None:
       gad new head cosine
       pip install -e "./gad-cosine[test]" && pytest gad-cosine
     """
-    from gad_core.plugins import installed
-    from gad_core.scaffold import make_package
+    from gad_core.discovery.plugins import installed
+    from gad_core.scaffold.package import make_package
 
     folder = make_package(kind, name, into, installed())
     say(f'made {folder}\n  pip install -e "{folder}[test]"\n  pytest {folder}')

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gad_core.plugins import Plugins
+    from gad_core.discovery.plugins import Plugins
 
 
 @click.command()
@@ -28,8 +28,8 @@ def plugins(name: str | None, registry: Path | None) -> None:
       gad plugins gad
       gad plugins --registry registry.yaml
     """
-    from gad_core.console import make_console
-    from gad_core.plugins import installed
+    from gad_core.discovery.plugins import installed
+    from gad_core.report.console import make_console
 
     if registry is None:
         found = installed()
@@ -48,7 +48,7 @@ def _list(found: Plugins, console: Console) -> None:
 
     from gad_core.cli import COMMANDS
     from gad_core.cli.guests import called
-    from gad_core.plugins import DISTRIBUTION
+    from gad_core.discovery.plugins import DISTRIBUTION
 
     table = Table("kind", "name", "distribution", "version", "state")
     for offer in found.offers:
@@ -71,10 +71,10 @@ def _list(found: Plugins, console: Console) -> None:
 def _describe(found: Plugins, name: str, console: Console) -> None:
     from rich.table import Table
 
+    from gad_core.discovery.guard import guarded
     from gad_core.errors import PluginError
-    from gad_core.guard import guarded
+    from gad_core.files.suggestions import suggestion
     from gad_core.registry.reference import options
-    from gad_core.suggestions import suggestion
 
     offers = [offer for offer in found.offers if name in (offer.name, f"{offer.distribution}:{offer.name}")]
     if not offers:

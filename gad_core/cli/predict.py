@@ -62,10 +62,10 @@ def predict(
       gad predict runs/my-gad/0 new.lmdb --stream --window 64
       gad predict runs/my-stream/0 new.lmdb --out answers.csv
     """
-    from gad_core.answering import asked_of, clip_rows, frame_rows, spans
-    from gad_core.features import FeatureStore
-    from gad_core.files import write_text
-    from gad_core.loading import load
+    from gad_core.data.features import FeatureStore
+    from gad_core.files.writing import write_text
+    from gad_core.runs.answering import asked_of, clip_rows, frame_rows, spans
+    from gad_core.runs.loading import load
 
     loaded, store = load(run), FeatureStore(features)
     chosen, asked = spans(store, recordings, start, end), asked_of(loaded, asks)

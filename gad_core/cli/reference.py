@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gad_core.cli import main
-from gad_core.files import write_text
+from gad_core.files.writing import write_text
 
 OPENING = """# Commands
 

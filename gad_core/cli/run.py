@@ -46,8 +46,8 @@ def run(
       torchrun --standalone --nproc-per-node 2 -m gad_core.cli run registry.yaml my-gad
     """
     from gad_core import registry
-    from gad_core.processes import one_voice
-    from gad_core.study import run_all
+    from gad_core.runs.processes import one_voice
+    from gad_core.runs.study import run_all
 
     with one_voice():
         book = registry.load(file)

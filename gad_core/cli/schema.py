@@ -24,7 +24,7 @@ def schema(file: Path | None) -> None:
     Example:
       gad schema > registry.schema.json
     """
-    from gad_core.plugins import installed
+    from gad_core.discovery.plugins import installed
     from gad_core.registry import offered
     from gad_core.registry.json_schema import json_schema
 

@@ -63,7 +63,7 @@ def score(file: Path, as_json: bool, variant: Variant, smooth: bool) -> None:
       gad score predictions.json
       gad score predictions.npz --variant reference --json > scores.json
     """
-    from gad_core.score import score_file
+    from gad_core.metrics.score import score_file
 
     metrics = score_file(file, variant=variant, smoothed=smooth)
     if as_json:

@@ -22,7 +22,7 @@ def show(file: Path, name: str, split: str, sample: str | None) -> None:
       gad show registry.yaml my-gad
     """
     from gad_core import registry
-    from gad_core.anatomy import describe
+    from gad_core.cli.anatomy import describe
 
     (experiment,) = registry.load(file).select([name])
     describe(experiment, split=split, uid=sample)

@@ -11,7 +11,7 @@ from gad_core.cli.say import emit, say
 from gad_core.cli.types import COUNT, Device
 
 if TYPE_CHECKING:
-    from gad_core.streaming import Mode
+    from gad_core.model.streaming import Mode
 
 PATH = click.Path(path_type=Path)
 
@@ -48,9 +48,9 @@ def stream(
     """
     import numpy as np
 
-    from gad_core.answering import stream_rows
-    from gad_core.features import FeatureStore
-    from gad_core.loading import load
+    from gad_core.data.features import FeatureStore
+    from gad_core.runs.answering import stream_rows
+    from gad_core.runs.loading import load
 
     loaded, store = load(run, device=device), FeatureStore(features)
     latencies: list[float] = []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from gad_core.contracts.values import LabelSpace
 from gad_core.errors import DataError
 from gad_core.metrics.calibration import BINS, CalibrationError
 from gad_core.metrics.confusion import Confusion, error_diversity
 from gad_core.metrics.ranking import Ranking
 from gad_core.metrics.rates import ratio
 from gad_core.metrics.tallies import Tallies, Totals
-from gad_core.values import LabelSpace
 
 TOPS = (1, 5)
 

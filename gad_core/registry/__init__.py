@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gad_core.discovery.plugins import Plugins, Warned, installed
 from gad_core.errors import RegistryError
-from gad_core.experiment import Experiment
-from gad_core.plugins import Plugins, Warned, installed
+from gad_core.files.suggestions import suggestion
+from gad_core.registry.experiment import Experiment
 from gad_core.registry.plugin_files import load_files
 from gad_core.registry.resolve import Resolver
 from gad_core.registry.resolved import dump, rebuild
@@ -20,7 +21,6 @@ from gad_core.registry.schema import SLOTS, File, section_of
 from gad_core.registry.source import Fault, Path_, Source, parse, read
 from gad_core.registry.sweep import Skipped, Sweep, resolve_sweep
 from gad_core.registry.told import faults_of, outside_lists, shown, validated
-from gad_core.suggestions import suggestion
 
 __all__ = ["Registry", "Skipped", "Sweep", "dump", "load", "loads", "offered", "rebuild"]
 

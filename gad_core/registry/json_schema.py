@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from gad_core.guard import guarded
-from gad_core.plugins import Offer, Plugins
+from gad_core.discovery.guard import guarded
+from gad_core.discovery.plugins import Offer, Plugins
 from gad_core.registry.schema import SECTIONS, File
-from gad_core.training_options import Training
+from gad_core.registry.training_options import Training
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gad_core.discovery.plugin_files import PluginFile, beside, load_file, plugins_of
+from gad_core.discovery.plugins import Broken, Plugins
 from gad_core.errors import PluginError
-from gad_core.plugin_files import PluginFile, beside, load_file, plugins_of
-from gad_core.plugins import Broken, Plugins
 from gad_core.registry.source import Fault
 
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from gad_core.files import write_text
-from gad_core.plugins import DISTRIBUTION, Plugins, installed
+from gad_core.discovery.plugins import DISTRIBUTION, Plugins, installed
+from gad_core.files.writing import write_text
 from gad_core.registry.schema import SECTIONS, Entry, ExperimentEntry, File, SweepEntry
-from gad_core.training_options import Phase, Training
+from gad_core.registry.training_options import Phase, Training
 
 OPENING = """# Registry reference
 

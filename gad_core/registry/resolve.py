@@ -11,18 +11,18 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from gad_core.compatibility import Problem, compatibility
-from gad_core.contracts import Component
+from gad_core.contracts.components import Component
+from gad_core.discovery.guard import guarded
+from gad_core.discovery.plugin_files import PluginFile
+from gad_core.discovery.plugins import Plugins
 from gad_core.errors import GadError, PluginError
-from gad_core.experiment import Experiment
-from gad_core.guard import guarded
-from gad_core.plugin_files import PluginFile
-from gad_core.plugins import Plugins
+from gad_core.files.suggestions import suggestion
+from gad_core.registry.compatibility import Problem, compatibility
+from gad_core.registry.experiment import Experiment
 from gad_core.registry.schema import SLOTS, ExperimentEntry, File, section_of
 from gad_core.registry.source import Fault, Path_, Source
 from gad_core.registry.told import faults_of, validated
-from gad_core.suggestions import suggestion
-from gad_core.training_options import Training
+from gad_core.registry.training_options import Training
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gad_core.discovery.plugin_files import PluginFile, beside, load_file, plugins_of
+from gad_core.discovery.plugins import Plugins, installed
 from gad_core.errors import PluginError, RegistryError
-from gad_core.experiment import Experiment
-from gad_core.plugin_files import PluginFile, beside, load_file, plugins_of
-from gad_core.plugins import Plugins, installed
+from gad_core.registry.experiment import Experiment
 from gad_core.registry.schema import SECTIONS
 from gad_core.registry.source import write
 from gad_core.registry.told import faults_of, validated
-from gad_core.training_options import Training
+from gad_core.registry.training_options import Training
 
 
 def dump(experiments: Sequence[Experiment], path: Callable[[Path], str] = str) -> str:

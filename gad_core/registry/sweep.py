@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gad_core.compatibility import repeats_the_answer
-from gad_core.experiment import Experiment
-from gad_core.names import shortened
-from gad_core.plugins import Plugins
+from gad_core.discovery.plugins import Plugins
+from gad_core.files.names import shortened
+from gad_core.registry.compatibility import repeats_the_answer
+from gad_core.registry.experiment import Experiment
 from gad_core.registry.resolve import NOBODY, Change, Resolver, problems_of
 from gad_core.registry.schema import SLOTS, ExperimentEntry, SweepEntry
 from gad_core.registry.source import Fault, Path_

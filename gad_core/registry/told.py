@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from gad_core.files.suggestions import suggestion
 from gad_core.registry.source import Fault, Path_
-from gad_core.suggestions import suggestion
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from rich.console import Console
 
-from gad_core.bootstrap import STREAMS, Resampled, load_resampled
-from gad_core.contracts import Corpus
+from gad_core.contracts.components import Corpus
+from gad_core.contracts.values import Predictions
 from gad_core.errors import CheckpointError
-from gad_core.files import sweep
-from gad_core.names import file_stem
+from gad_core.files.names import file_stem
+from gad_core.files.writing import sweep
+from gad_core.metrics.bootstrap import STREAMS, Resampled, load_resampled
+from gad_core.records.results import Results
+from gad_core.records.run_folder import PREDICTIONS, RunPlace
 from gad_core.report.table import Comparison, save_comparison, synthetic, terminal
-from gad_core.results import Results
-from gad_core.run_folder import PREDICTIONS, RunPlace
-from gad_core.values import Predictions
 
 
 def compare(

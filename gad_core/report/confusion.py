@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
+from gad_core.contracts.values import LabelSpace, Predictions
 from gad_core.metrics.confusion import Confusion
 from gad_core.report.style import INK, MUTED, bare, make_figure, save, shortened, titled
-from gad_core.values import LabelSpace, Predictions
 
 MOST = 25
 """Classes that fit on one picture with their names."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from gad_core.bootstrap import DRAWS, FEWEST, Resampled, drawn_means, interval
+from gad_core.metrics.bootstrap import DRAWS, FEWEST, Resampled, drawn_means, interval
 
 LOWER_IS_BETTER = frozenset({"ece", "error_diversity", "detection_delay_s"})
 """Metrics that measure something bad: the calibration error, the spread of the mistakes, the delay."""

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
-from gad_core.files import writing
+from gad_core.files.writing import writing
 
 DPI = 150
 INK, MUTED, GRID, BACKGROUND = "#22272e", "#667080", "#e4e7eb", "#dfe2e6"

@@ -16,11 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from gad_core.bootstrap import Resampled
 from gad_core.errors import visible
-from gad_core.files import write_text
+from gad_core.files.writing import write_text
+from gad_core.metrics.bootstrap import Resampled
+from gad_core.records.results import Results
 from gad_core.report.significance import ahead, told
-from gad_core.results import Results
 
 WORDS = 4
 """The first columns name the experiment and its head, labels and auxiliary tasks."""

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from gad_core.contracts.values import LabelSpace, Predictions
 from gad_core.report.style import BACKGROUND, INK, MUTED, bare, colours, make_figure, save, shortened
-from gad_core.values import LabelSpace, Predictions
 
 TRUTH, ANSWER = 1, 0
 

@@ -18,8 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gad_core.composition import compose as compose
-    from gad_core.experiment import Experiment as Experiment
+    from gad_core.model.composition import compose as compose
+    from gad_core.registry.experiment import Experiment as Experiment
     from gad_core.testing.auxiliary_task import AuxiliaryTaskContract as AuxiliaryTaskContract
     from gad_core.testing.backbone import BackboneContract as BackboneContract
     from gad_core.testing.contract import ComponentContract as ComponentContract
@@ -43,14 +43,14 @@ HOMES = {
     "BackboneContract": ".backbone",
     "ComponentContract": ".contract",
     "DatasetContract": ".dataset",
-    "Experiment": "gad_core.experiment",
+    "Experiment": "gad_core.registry.experiment",
     "GeneratedFeatures": ".features",
     "HeadContract": ".head",
     "LabelTokenizerContract": ".label_tokenizer",
     "Memory": ".corpus",
     "Tiny": ".tiny",
     "WordTokenizer": ".tiny",
-    "compose": "gad_core.composition",
+    "compose": "gad_core.model.composition",
     "write_store": ".features",
     **dict.fromkeys(("codebooks", "experiments", "label_spaces", "layouts", "registries", "samples"), ".strategies"),
 }

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gad_core.contracts import AuxiliaryTask, Dataset
+from gad_core.contracts.components import AuxiliaryTask, Dataset
+from gad_core.contracts.values import LabelSpace, Query
 from gad_core.testing.composition import check_works
 from gad_core.testing.contract import ComponentContract, few
 from gad_core.testing.corpus import Memory
 from gad_core.testing.strategies import queries
-from gad_core.values import LabelSpace, Query
 
 
 class AuxiliaryTaskContract(ComponentContract):

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gad_core.contracts import Backbone, TextTokenizer
+from gad_core.contracts.components import Backbone, TextTokenizer
+from gad_core.contracts.modules import Transformer
 from gad_core.errors import BackboneError
-from gad_core.modules import Transformer
 from gad_core.testing.composition import check_works
 from gad_core.testing.contract import ComponentContract, few
 from gad_core.testing.strategies import WORDS

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gad_core.action_model import ActionModel
-from gad_core.composition import compose
-from gad_core.contracts import Corpus
-from gad_core.experiment import Experiment
-from gad_core.values import Sample, Stage
+from gad_core.contracts.components import Corpus
+from gad_core.contracts.values import Sample, Stage
+from gad_core.model.action_model import ActionModel
+from gad_core.model.composition import compose
+from gad_core.registry.experiment import Experiment
 
 
 @dataclass(frozen=True)

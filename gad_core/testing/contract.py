@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, note, reject, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gad_core.contracts import Component
+from gad_core.contracts.components import Component
+from gad_core.discovery.visit import HEAVY, fault_of
 from gad_core.errors import CodebookError
-from gad_core.experiment import Experiment
 from gad_core.registry import dump
+from gad_core.registry.experiment import Experiment
 from gad_core.testing.composition import Composition, composed
 from gad_core.testing.strategies import compositions
-from gad_core.visit import HEAVY, fault_of
 
 few = settings(
     max_examples=max(5, settings().max_examples // 6),
@@ -116,7 +116,7 @@ def in_a_fresh_process(made: Component, program: str) -> list[str]:
     """Runs a line of Python about `component` in a process of its own; returns what heavy it has loaded."""
     text = (
         "import importlib, json, operator, sys\n"
-        "from gad_core.values import Stage\n"
+        "from gad_core.contracts.values import Stage\n"
         "module, name, options = json.loads(sys.stdin.read())\n"
         "cls = operator.attrgetter(name)(importlib.import_module(module))\n"
         "component = cls.model_validate_json(json.dumps(options), strict=True)\n"

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from gad_core.contracts import Corpus, Dataset
+from gad_core.contracts.components import Corpus, Dataset
+from gad_core.contracts.values import Clip, LabelRef, LabelSpace, Predictions, Prompt, Query, Sample
+from gad_core.data.features import ArrayFeatures
 from gad_core.errors import DataError
-from gad_core.features import ArrayFeatures
-from gad_core.values import Clip, LabelRef, LabelSpace, Predictions, Prompt, Query, Sample
 
 VERBS, NOUNS = ("cut", "wash", "take"), ("tomato", "onion", "sharp knife")
 ACTIONS = LabelSpace("action", ("background", *(f"{verb} {noun}" for verb in VERBS for noun in NOUNS)), background=0)

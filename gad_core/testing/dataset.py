@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gad_core.contracts import Corpus, Dataset
+from gad_core.contracts.components import Corpus, Dataset
+from gad_core.contracts.values import Predictions, Query, Sample
 from gad_core.errors import DataError
 from gad_core.testing.composition import check_works
 from gad_core.testing.contract import ComponentContract, few, in_a_fresh_process
-from gad_core.values import Predictions, Query, Sample
 
 EPOCHS = ((0, 0), (1, 0), (2, 3))
 """(epoch, seed) that samples are drawn for."""

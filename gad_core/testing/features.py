@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gad_core.batching import stable_seed
-from gad_core.features.memory import outside, unknown
+from gad_core.contracts.seeds import stable_seed
+from gad_core.data.features.memory import outside, unknown
 
 DISTINCT = 256
 """Frames that are drawn; a recording takes them in turn, from a place of its own."""
@@ -46,8 +46,8 @@ class GeneratedFeatures:
 
 def write_store(path: Path, arrays: Mapping[str, np.ndarray], *, fps: float, dtype: str = "float32") -> Path:
     """Packs recordings, arrays [T, D] or [T, K, D] by name, into a feature store at `path`."""
-    from gad_core.features.pack import Packing, pack
-    from gad_core.features.sources import find_sources
+    from gad_core.data.features.pack import Packing, pack
+    from gad_core.data.features.sources import find_sources
 
     with tempfile.TemporaryDirectory() as folder:
         for name, array in arrays.items():

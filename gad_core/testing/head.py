@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gad_core.batch import Batch
-from gad_core.checkpoint import labels_record, load_weights, read_labels, same_codes, save_checkpoint
-from gad_core.contracts import Head
-from gad_core.features import ArrayFeatures
-from gad_core.probabilities import Scoring
+from gad_core.contracts.batch import Batch
+from gad_core.contracts.components import Head
+from gad_core.contracts.probabilities import Scoring
+from gad_core.contracts.values import BRANCH_SLOTS, LabelRef, Sample, Slot, Stage
+from gad_core.data.features import ArrayFeatures
+from gad_core.runs.checkpoint import labels_record, load_weights, read_labels, same_codes, save_checkpoint
 from gad_core.testing.composition import Composition, check_scores, composed
 from gad_core.testing.contract import ComponentContract, few
 from gad_core.testing.strategies import samples
 from gad_core.testing.tiny_model import TinyTransformer
-from gad_core.values import BRANCH_SLOTS, LabelRef, Sample, Slot, Stage
 
 
 class HeadContract(ComponentContract):

@@ -10,14 +10,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gad_core.contracts import LabelTokenizer
+from gad_core.contracts.components import LabelTokenizer
+from gad_core.contracts.values import Codebook, LabelSpace
 from gad_core.errors import CodebookError
+from gad_core.model.trie import Trie
 from gad_core.testing.composition import check_works
 from gad_core.testing.contract import ComponentContract, few
 from gad_core.testing.strategies import WORDS, label_spaces
 from gad_core.testing.tiny import WordTokenizer
-from gad_core.trie import Trie
-from gad_core.values import Codebook, LabelSpace
 
 TWO_SPACES = st.tuples(label_spaces("action"), label_spaces("goal", most=4))
 

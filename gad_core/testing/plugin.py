@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gad_core.contracts import Backbone, Dataset
-from gad_core.hookspecs import hookimpl
+from gad_core.contracts.components import Backbone, Dataset
+from gad_core.contracts.hooks import hookimpl
 from gad_core.testing.corpus import Memory
 from gad_core.testing.tiny import Tiny
 

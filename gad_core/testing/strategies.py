@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from gad_core.compatibility import compatibility
-from gad_core.contracts import AuxiliaryTask, Component, Dataset, Head
-from gad_core.experiment import Experiment
-from gad_core.plugins import DISTRIBUTION, Plugins, installed
+from gad_core.contracts.components import AuxiliaryTask, Component, Dataset, Head
+from gad_core.contracts.values import Clip, Codebook, LabelRef, LabelSpace, Layout, Query, Sample, Slot, Stage
+from gad_core.discovery.plugins import DISTRIBUTION, Plugins, installed
 from gad_core.registry import dump
+from gad_core.registry.compatibility import compatibility
+from gad_core.registry.experiment import Experiment
+from gad_core.registry.training_options import Training
 from gad_core.testing.corpus import Memory
 from gad_core.testing.tiny import Tiny
-from gad_core.training_options import Training
-from gad_core.values import Clip, Codebook, LabelRef, LabelSpace, Layout, Query, Sample, Slot, Stage
 
 WORDS = ("cut", "wash", "take", "tomato", "onion", "the", "sharp", "knife", "2", "über")
 RELATIONS = ("current", "previous", "next", "past", "goal")

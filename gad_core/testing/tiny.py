@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from gad_core.contracts import Backbone, TextTokenizer
+from gad_core.contracts.components import Backbone, TextTokenizer
 
 if TYPE_CHECKING:
-    from gad_core.modules import Transformer
+    from gad_core.contracts.modules import Transformer
 
 PIECES = re.compile(r" ?\w+| ?[^\w\s]|\s+")
 

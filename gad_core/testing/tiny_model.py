@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gad_core.modules import Transformer
+from gad_core.contracts.modules import Transformer
 
 UNWANTED = 7.0
 """Stands in states nobody said they would read: whoever reads them is found out."""

@@ -50,7 +50,7 @@ class Recording:
 
 
 class KitchenFeatures:
-    """The features of generated recordings, in memory; see `gad_core.contracts.Features`."""
+    """The features of generated recordings, in memory; see `gad_core.contracts.components.Features`."""
 
     def __init__(self, recordings: Sequence[Recording], *, fps: float, tokens: int, width: int) -> None:
         self.fps, self.tokens, self.width = fps, tokens, width

@@ -21,24 +21,30 @@ DATA_ON_OUTPUT = ("predict", "stream")
 LIGHT = (
     *(
         "gad_core.registry",
-        "gad_core.data_check",
-        "gad_core.score",
-        "gad_core.features.pack",
-        "gad_core.features.verify",
+        "gad_core.runs.data_check",
+        "gad_core.metrics.score",
+        "gad_core.data.features.pack",
+        "gad_core.data.features.verify",
     ),
     *("gad_oad.__main__", "gad_oad.originals", "gad_segments.corpus", "gad_coin.corpus", "gad_oad.corpus", "h5py"),
-    *("rich.table", "rich.progress", "gad_core.metrics.stream", "gad_core.scaffold", "gad_core.registry.json_schema"),
+    *(
+        "rich.table",
+        "rich.progress",
+        "gad_core.metrics.stream",
+        "gad_core.scaffold.package",
+        "gad_core.registry.json_schema",
+    ),
     *(f"gad_core.cli.{command}" for command in ("check", "score", "features", "plugins", "new", "schema")),
 )
 HEAVY = (
     *("torch", "transformers.models.llama.modeling_llama", "peft", "accelerate", "matplotlib.pyplot", "gad_llama.tiny"),
     *(
         "gad_heads.modules",
-        "gad_core.run",
-        "gad_core.study",
-        "gad_core.loading",
-        "gad_core.anatomy",
-        "gad_core.streaming",
+        "gad_core.runs.run",
+        "gad_core.runs.study",
+        "gad_core.runs.loading",
+        "gad_core.cli.anatomy",
+        "gad_core.model.streaming",
     ),
     *(
         "gad_core.bench.rows",
@@ -89,7 +95,7 @@ class Lab:
         if self.torch is None or torch > self.torch:
             for module in HEAVY if torch else LIGHT:
                 import_module(module)
-            import_module("gad_core.plugins").installed()
+            import_module("gad_core.discovery.plugins").installed()
             shutil.rmtree(self.pristine, ignore_errors=True)
             shutil.rmtree(self.here, ignore_errors=True)
             self.here.mkdir(parents=True)

@@ -1,0 +1,1 @@
+"""Language models of transformers, with LoRA adapters, as gad sees them."""

@@ -1,0 +1,1 @@
+"""The package that `gad new` makes."""
