@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,38 @@ def test_every_pattern_of_light_modules_names_some() -> None:
     assert not [pattern for pattern in LIGHT_CORE if not list(CORE.glob(pattern))]
 
 
+def rooms() -> dict[str, set[str]]:
+    """Each folder or module of the core's top level, and those that importing it carries out."""
+    found: dict[str, set[str]] = {}
+    for path in sources(CORE):
+        room = path.relative_to(CORE).parts[0].removesuffix(".py")
+        if room in ("__init__", "plugin", "nn", "pytest_plugin"):
+            continue
+        for _, module in imports(path, module_level=True):
+            other = module.partition(".")[2].partition(".")[0]
+            if top(module) == "gad_core" and other and other != room:
+                found.setdefault(room, set()).add(other)
+    return found
+
+
+def test_rooms_have_no_circle() -> None:
+    graph = rooms()
+    assert {"contracts", "model", "runs", "cli"} <= set(graph)
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_rooms_stand_in_the_order_of_the_page() -> None:
+    """docs/architecture.md lists them from the ground up."""
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## Where things live")[2].partition("\n## ")[0]
+    order = re.findall(r"^\| `(\w+)/?` \|", table, flags=re.M)
+    graph = rooms()
+    assert set(graph) <= set(order)
+    assert not [
+        (room, below) for room in order for below in graph.get(room, ()) if order.index(below) > order.index(room)
+    ]
+
+
 def test_the_core_never_imports_a_plugin() -> None:
     wrong = [
         f"{path}:{line}: {module}" for path in sources(CORE) for line, module in imports(path) if top(module) in PLUGINS
@@ -97,7 +130,7 @@ def outside() -> dict[str, str]:
     """The Python that others see or write: plugins, guests, what `gad new` makes, and the code blocks of the pages."""
     files = [*sources(PROJECT / "plugins"), *sources(PROJECT / "tests" / "guests")]
     found = {str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8") for path in files}
-    for path in sorted((CORE / "templates").rglob("*.py.tmpl")):
+    for path in sorted((CORE / "scaffold" / "templates").rglob("*.py.tmpl")):
         found[str(path.relative_to(PROJECT))] = re.sub(r"\$\{?\w+\}?", "name", path.read_text(encoding="utf-8"))
     for path in [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]:
         blocks = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.S)

@@ -88,7 +88,7 @@ class Package:
 
     def files(self) -> dict[str, str]:
         """The text of every file, by its place in the package."""
-        templates = files("gad_core") / "templates"
+        templates = files("gad_core.scaffold") / "templates"
         places = {templates / "common" / f"{name}.tmpl": place for name, place in COMMON.items()}
         for template in (templates / self.kind).iterdir():
             if template.name.endswith(".tmpl"):
