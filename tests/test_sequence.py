@@ -13,11 +13,13 @@ from gad_labels.plugin import Desynchronised, RandomConsistent, Text, UniqueToke
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gad_core.contracts.batch import TRUNK
 from gad_core.contracts.components import Head, LabelTokenizer
-from gad_core.contracts.values import Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Slot, Stage
+from gad_core.contracts.values import Band, Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Slot, Stage
 from gad_core.data.features import ArrayFeatures
 from gad_core.model.action_model import ActionModel, Connector
 from gad_core.model.composition import make_assembler
+from gad_core.model.sequence import Assembler
 from gad_core.registry.experiment import Experiment
 from gad_core.testing.tiny import Tiny
 
@@ -228,6 +230,45 @@ def test_visibility(chosen: list[Sample], order: str) -> None:
         for number in range(1, int(node.max()) + 1):
             own = (node == number).nonzero()[:, 0]
             assert batch.positions[row][own].tolist() == [int(limit[own[0]]) + depth for depth in range(len(own))]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    frames=st.integers(1, 30),
+    tokens=st.integers(1, 3),
+    texts=st.sampled_from([("", ""), ("", ","), ("Ask", ""), ("Ask", ", ")]),
+    band=st.none() | st.builds(Band, frames=st.integers(1, 12), step=st.integers(1, 6)),
+)
+def test_a_frame_sees_one_prompt_and_the_latest_frames(
+    frames: int, tokens: int, texts: tuple[str, str], band: Band | None
+) -> None:
+    """Whatever it sees is the sequence of these frames alone, at the same distances."""
+    text = Tiny().text(["Ask, "])
+    prompt, separator = ([text.bos] if text.bos is not None else []) + text.encode(texts[0]), text.encode(texts[1])
+    prompts = {"current": Prompt(texts[0], separator=texts[1])}
+    assembler = Assembler(head=Discriminative(), text=text, spaces=SPACES, prompts=prompts)
+    features = ArrayFeatures({"r": np.zeros((frames, tokens, 1), np.float32)}, fps=1.0)
+    query = Query(frames, {"current": (LabelRef("action", 1),)})
+    batch = assembler([Sample("", Clip("r", range(frames)), "current", (query,), band)], features, Stage.PREDICT)
+    trunk = (batch.node[0] == TRUNK).nonzero()[:, 0]
+    slots, ids, positions = (column[0].numpy() for column in (batch.slots, batch.tokens, batch.positions))
+    visible = batch.visible(torch.tensor([0]), torch.arange(batch.tokens.shape[1])[None])[0].numpy()
+    firsts = [column for column in trunk.tolist() if slots[column] == Slot.FRAMES][::tokens]
+    assert len(firsts) == frames
+    for frame, first in enumerate(firsts):
+        seen = np.flatnonzero(visible[first + tokens - 1])
+        seen = seen[np.argsort(positions[seen])]
+        shown = min(frame + 1, band.frames) if band else frame + 1
+        between = [*separator, *[0] * tokens]
+        assert ids[seen].tolist() == [*prompt, *([0] * tokens), *between * (shown - 1)]
+        kinds = [Slot.SEPARATOR] * len(separator) + [Slot.FRAMES] * tokens
+        assert slots[seen].tolist() == [Slot.PROMPT] * len(prompt) + [Slot.FRAMES] * tokens + kinds * (shown - 1)
+        begins, rest = positions[seen[: len(prompt)]], positions[seen[len(prompt) :]]
+        unit, leap = len(between), band.leap(frame) if band else 0
+        assert begins.tolist() == list(range(leap * unit, leap * unit + len(prompt)))
+        assert rest.tolist() == list(
+            range(len(prompt) + (frame + 1 - shown) * unit, len(prompt) + frame * unit + tokens)
+        )
 
 
 def test_one_branch_at_the_end_needs_no_mask() -> None:

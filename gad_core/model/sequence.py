@@ -44,13 +44,14 @@ class Writing:
 class _Trunk:
     """Prompt and frames of a sequence, a column a token; `frame_ends` are the columns behind each frame.
 
-    In a band a token sees the prompt that is `sink`-numbered like itself, and the frames from column `since` on: the
-    prompt stands there again whenever it leaps. Without one there is a single prompt and `since` is 0.
+    With a band the prompt is repeated before every frame at which it leaps (`Band.leap`): a token sees the prompt that
+    has its own `sink` number, and frames and separators from column `since` on. Without a band there is one prompt, and
+    `since` is 0.
     """
 
+    frame_ends: np.ndarray
     tokens: np.ndarray
     slots: np.ndarray
-    frame_ends: np.ndarray
     positions: np.ndarray
     sink: np.ndarray
     since: np.ndarray
@@ -197,42 +198,27 @@ class Assembler:
 
     def _make_trunk(self, relation: str, frames: int, tokens: int, band: Band | None) -> _Trunk:
         prompt = self.prompts[relation]
-        opening = np.array(([] if self.text.bos is None else [self.text.bos]) + list(self._encode(prompt.before)))
-        separator = list(self._encode(prompt.separator)) if prompt.separator else []
-        unit = len(separator) + tokens
-        # A separator stands before every frame here; the one before the first frame is cut off at the end.
-        shown = np.tile(np.array(separator + [0] * tokens), frames)
-        slots = np.tile(np.array([Slot.SEPARATOR] * len(separator) + [Slot.FRAMES] * tokens), frames)
-        positions = len(opening) - len(separator) + np.arange(frames * unit)
-        leaps = np.array([band.leap(frame) if band else 0 for frame in range(frames)])
-        begins = np.flatnonzero(np.diff(leaps, prepend=-1))  # the frames before which the prompt stands
-        copies = np.zeros(frames, dtype=np.int64)
-        copies[begins] = 1
-        copies = copies.cumsum()  # how many prompts stand before each frame
-        columns = len(opening) * copies.repeat(unit) + np.arange(frames * unit)  # of every separator and frame token
-        oldest = np.maximum(0, np.arange(frames) + 1 - (band.frames if band else frames))
-        firsts = columns[::unit] + len(separator)  # column of every frame's first token
-        size = len(opening) * len(begins) + frames * unit
-        made = {name: np.zeros(size, dtype=np.int64) for name in ("tokens", "slots", "positions", "sink", "since")}
-        values = (
-            shown,
-            slots,
-            positions,
-            (copies - 1).repeat(unit),
-            (firsts[oldest] if band else 0 * firsts).repeat(unit),
-        )
-        for name, value in zip(made, values, strict=True):
-            made[name][columns] = value
-        for number, frame in enumerate(begins):
-            start = int(columns[frame * unit]) - len(opening)
-            place = slice(start, start + len(opening))
-            made["tokens"][place], made["slots"][place] = opening, Slot.PROMPT
-            made["positions"][place] = leaps[frame] * unit + np.arange(len(opening))
-            made["sink"][place], made["since"][place] = number, start if band else 0
-        cut = np.r_[0 : len(opening), len(opening) + len(separator) : size]
-        kept = {name: value[cut] for name, value in made.items()}
-        kept["since"] = np.where(kept["since"] > len(opening), kept["since"] - len(separator), kept["since"])
-        return _Trunk(**kept, frame_ends=firsts + tokens - len(separator))
+        bos = () if self.text.bos is None else (self.text.bos,)
+        opening = (*bos, *self._encode(prompt.before))
+        separator = self._encode(prompt.separator) if prompt.separator else ()
+        unit = len(separator) + tokens  # positions from one frame to the next
+        columns: list[tuple[int, int, int, int, int]] = []  # token, slot, position, sink, since
+        firsts: list[int] = []  # column of every frame's first token
+        leap = sink = -1
+        for frame in range(frames):
+            between, before = separator if frame else (), leap
+            leap = band.leap(frame) if band else 0
+            if leap != before:
+                sink, since = sink + 1, len(columns) if band else 0
+                columns += [
+                    (token, Slot.PROMPT, place, sink, since) for place, token in enumerate(opening, leap * unit)
+                ]
+            firsts.append(len(columns) + len(between))
+            since = firsts[max(0, frame + 1 - band.frames)] if band else 0
+            shown = [(token, Slot.SEPARATOR) for token in between] + [(0, Slot.FRAMES)] * tokens
+            first = len(opening) + frame * unit - len(between)  # position
+            columns += [(token, slot, place, sink, since) for place, (token, slot) in enumerate(shown, first)]
+        return _Trunk(np.array(firsts) + tokens, *np.array(columns, dtype=np.int64).T)
 
     def _row(self, sample: Sample, tokens_a_frame: int, stage: Stage) -> _Row:
         trunk = self._trunk(sample.asks, len(sample.clip), tokens_a_frame, sample.band)
