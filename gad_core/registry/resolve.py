@@ -127,12 +127,13 @@ class Resolver:
         if key not in self._outcomes:
             built, faults = None, list[Fault]()
             guest = self.plugins.guest(model) if issubclass(model, Component) else None
+
+            def raised(said: str) -> None:
+                faults.append(Fault((), f"{guest} raised {said}", RAISED))
+
             with ExitStack() as stack:
                 if guest is not None:
-                    blame = f"{guest} raised "
-                    stack.enter_context(
-                        guarded(str(guest), lambda said: faults.append(Fault((), blame + said, RAISED)))
-                    )
+                    stack.enter_context(guarded(str(guest), raised))
                 try:
                     built = validated(model, options, self.root)
                 except ValidationError as error:
