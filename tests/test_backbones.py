@@ -390,7 +390,7 @@ def test_liger_changes_this_model_alone(
 ) -> None:
     model = load(checkpoints[family])
     calls = liger(monkeypatch, family)
-    model.use_liger()
+    model.use_fused_kernels()
     (options,) = calls
     assert options.pop("model") is model.causal
     assert not any(options.values()), "neither the embedding of every model nor a loss over all logits"
@@ -402,10 +402,10 @@ def test_liger_that_is_not_there_is_explained(checkpoints: dict[str, Path], monk
     liger(monkeypatch, "llama")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BackboneError, match="no GPU"):
-        model.use_liger()
+        model.use_fused_kernels()
     monkeypatch.setitem(sys.modules, "liger_kernel", None)
     with pytest.raises(BackboneError, match="not installed"):
-        model.use_liger()
+        model.use_fused_kernels()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="Liger's kernels need a GPU")
@@ -413,7 +413,7 @@ def test_liger_that_is_not_there_is_explained(checkpoints: dict[str, Path], monk
 def test_liger_changes_rounding_alone(checkpoints: dict[str, Path], family: str) -> None:
     pytest.importorskip("liger_kernel", reason="needs liger-kernel")
     plain, fused = load(checkpoints[family]).cuda(), load(checkpoints[family]).cuda()
-    fused.use_liger()
+    fused.use_fused_kernels()
     embeddings, positions = (tensor.cuda() for tensor in inputs(plain))
     torch.testing.assert_close(fused(embeddings, None, positions), plain(embeddings, None, positions))
 

@@ -47,7 +47,7 @@ def test_more_recordings_do_not_change_the_first() -> None:
 
 
 def test_it_says_that_it_is_synthetic() -> None:
-    assert "synthetic" in Kitchen().open().usage["data"]
+    assert Kitchen().open().synthetic
     assert "Synthetic" in (Kitchen.__doc__ or "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from gad_auxiliary.plugin import Goal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from gad_core import registry
 from gad_core.cli import main
-from gad_core.discovery.plugins import installed
+from gad_core.discovery.plugins import Offer, Plugins, installed
 from gad_core.errors import RegistryError, visible
+from gad_core.registry import resolve
 from gad_core.registry.reference import page, reference
 from gad_core.registry.source import parse, scalar, value_of, write
 
@@ -370,6 +374,49 @@ def test_the_sweep_of_a_sound_base_is_checked_beside_other_faults() -> None:
         "auxiliaries.past.k",
         "sweeps.heads.vary.head.1",
     ]
+
+
+def test_equal_options_are_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many experiments and points of sweeps use an entry, and whatever its name is."""
+    validated: list[tuple[str, str]] = []
+    real = resolve.validated
+
+    def counting(model: type[BaseModel], values: Any, root: Path | None = None) -> Any:
+        validated.append((model.__name__, json.dumps(values)))
+        return real(model, values, root)
+
+    monkeypatch.setattr(resolve, "validated", counting)
+    book = changed("  kitchen: {use: kitchen}", "  kitchen: {use: kitchen}\n  again: {use: kitchen}")
+    registry.loads(changed("head: [gen, dis, gad]", "head: [gen, dis, gad], dataset.noise: [0.5, 1]", book))
+    assert len(validated) == len(set(validated))
+    assert validated.count(("Kitchen", "{}")) == 1
+    assert len(validated) == 12  # ten different entries, and two changes of the dataset
+
+
+def test_a_fault_that_many_lead_to_is_told_once() -> None:
+    """Entries with equal options are at fault each at its own place."""
+    book = changed("  past: {use: past, k: 2}", "  past: {use: past, k: 0}\n  more: {use: past, k: 0}")
+    book += "    seeds: [0, 1]\n  again:\n    base: one\n    vary: {auxiliary: [past, more], head: [gen, gad, goad]}\n"
+    refused = refusal(book)
+    assert refused.count("registry.yaml:") == 3
+    assert refused.count("auxiliaries.past.k: ") == 1 and refused.count("auxiliaries.more.k: ") == 1
+    assert refused.count("'goad'") == 1
+
+
+def test_what_a_plugin_raises_over_its_options_is_told_once() -> None:
+    """Even where its words differ from time to time."""
+    times = itertools.count()
+
+    class Moody(Goal):
+        name = "moody"
+
+        def model_post_init(self, context: Any) -> None:
+            raise RuntimeError(f"for the {next(times)}. time")
+
+    offer = Offer("auxiliary", "moody", "gad-moody", "1.0", Moody)
+    refused = refusal(changed("goal: {use: goal}", "goal: {use: moody}"), plugins=installed() + Plugins((offer,)))
+    assert refused.count("auxiliary 'moody' of gad-moody 1.0 raised RuntimeError: for the 0. time") == 1
+    assert next(times) == 1
 
 
 def test_what_only_a_faulty_entry_offers_is_not_called_missing() -> None:

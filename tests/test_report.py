@@ -241,7 +241,7 @@ def test_what_was_not_measured_alike_has_no_best(runs: list[Results]) -> None:
 
 
 def test_synthetic_data_is_named(runs: list[Results]) -> None:
-    made = result("toy", 0, 99.0, usage={"data": "synthetic, generated (kitchen)"})
+    made = result("toy", 0, 99.0, usage={"data": "generated (kitchen)"}, synthetic=True)
     for write in (markdown, latex):
         assert "Synthetic data (toy)" in write(Comparison.of([*runs, made]))
         assert "Synthetic data (all experiments)" in write(Comparison.of([made]))
@@ -381,7 +381,7 @@ def test_the_pictures_of_a_run_follow_its_protocol(tmp_path: Path) -> None:
             protocol=protocol,
             headline="map",
             features=features,
-            usage={"data": "synthetic"},
+            synthetic=True,
         )
         found = pictures(stream(5, 60, 1), cast(Corpus, corpus), LOG)
         for name, draw in found.items():

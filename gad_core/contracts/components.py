@@ -6,10 +6,10 @@ documentation. `build()` and `open()` do the heavy imports, so listing and check
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SerializationInfo, ValidationInfo
 
@@ -198,8 +198,22 @@ class Features(Protocol):
         outside it."""
 
 
-class Corpus(ABC):
-    """An opened dataset."""
+class _Complete(ABCMeta):
+    """Makes no object that lacks one of the attributes that its class requires."""
+
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        made = super().__call__(*arguments, **options)
+        missing = [name for name in made.required if not hasattr(made, name)]
+        if missing:
+            raise TypeError(f"{cls.__name__} must set {', '.join(f'`{name}`' for name in missing)}")
+        return made
+
+
+class Corpus(metaclass=_Complete):
+    """An opened dataset. A class, or its constructor, must set what is `required`; otherwise making a corpus raises
+    `TypeError`, which names what is missing."""
+
+    required: ClassVar[tuple[str, ...]] = ("spaces", "prompts", "features", "protocol", "splits", "headline")
 
     spaces: Mapping[str, LabelSpace]
     """The label space of every relation the corpus supplies."""
@@ -216,6 +230,8 @@ class Corpus(ABC):
     """How the model is to scale the features; as they are unless given (`gad_core.data.scaling.measure_scale`)."""
     usage: Mapping[str, str] = {}
     """What was used of what was named, for the report: `{"recordings": "557 of 579"}`."""
+    synthetic: bool = False
+    """Whether the data are made up: reports then warn that scores say nothing about real video."""
 
     @abstractmethod
     def samples(self, split: str, epoch: int = 0, seed: int = 0) -> Sequence[Sample]:
@@ -226,16 +242,14 @@ class Corpus(ABC):
     def score(self, predictions: Predictions) -> dict[str, float]:
         """The metrics, by name; percent where the field uses percent, NaN where a metric is undefined."""
 
-    def resampled(self, predictions: Predictions, times: np.ndarray) -> Mapping[str, np.ndarray]:
+    def resampled(self, predictions: Predictions, times: np.ndarray) -> Mapping[str, np.ndarray] | None:
         """The metrics of draws of the test set's recordings, (B,) each; `times` (B, R) is how often a draw has each
         recording, in the order in which `predictions` first name them. Comparisons tell by them what differs.
 
-        Unless overridden, every draw is scored by itself, and nothing is given where answers follow one another in
-        time. A metric may be left out: it is then never marked as the best.
+        None unless overridden: every draw is then scored by itself, where answers do not follow one another in time. A
+        metric may be left out: it is then never marked as the best.
         """
-        from gad_core.metrics.bootstrap import rescored
-
-        return rescored(self, predictions, times)
+        return None
 
 
 class Dataset(Component):

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 
 class Ring(Protocol):
-    """Preallocated keys and values. A forward pass with it writes those of its n tokens to the places told before, and
-    its mask, (B, 1, n, size), is over all places."""
+    """Preallocated keys and values, `size` slots a sequence, that are overwritten again and again.
+
+    Call `at(places)` first: the next forward pass writes the keys and values of its n tokens to those slots. Its mask,
+    (B, 1, n, size), is over all slots.
+    """
 
     def at(self, places: Tensor, rows: Tensor | None = None) -> None:
-        """Where the next pass writes: `places` (n,), in all sequences or in `rows` (B,) of them alone."""
+        """Chooses the slots `places` (n,) that the next pass overwrites, in all sequences or in `rows` (B,) alone."""
 
 
 class Transformer(nn.Module, ABC):
@@ -82,12 +85,12 @@ class Transformer(nn.Module, ABC):
         differs by rounding. Afterwards everything is bit-equal to before."""
         yield
 
-    def use_liger(self) -> None:
-        """Takes the fused GPU kernels of the library Liger; results differ by rounding.
+    def use_fused_kernels(self) -> None:
+        """Computes with fused GPU kernels from now on; results differ by rounding.
 
-        Raises `BackboneError` unless the transformer can, the library is there, and so is a GPU.
+        Raises `BackboneError` unless the transformer has some and there is a GPU for them.
         """
-        raise BackboneError("this backbone has no use for Liger's kernels", hint="remove `liger: true`")
+        raise BackboneError("this backbone has no fused kernels", hint="remove `liger: true`")
 
 
 class HeadModule(nn.Module, ABC):

@@ -86,7 +86,8 @@ class ClipCorpus(Corpus):
         texts = {**CLIP_QUESTIONS, **(questions or {})}
         self.prompts = {ask: Prompt(before=f"{texts[ask]}\n") for ask in asks}
         self.features = features
-        self.headline = "top1" if len(asks) == 1 else f"{asks[0]}/top1"
+        if not hasattr(type(self), "headline"):
+            self.headline = "top1" if len(asks) == 1 else f"{asks[0]}/top1"
         self.usage = usage or {}
         self._max_frames, self._truncated = max_frames, truncated
         self._samples = {split: self._asked(found) for split, found in segments.items() if found}

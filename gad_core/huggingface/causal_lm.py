@@ -243,7 +243,7 @@ class CausalTransformer(Transformer):
                 layer.unmerge()
                 weight.data.copy_(before)
 
-    def use_liger(self) -> None:
+    def use_fused_kernels(self) -> None:
         """Norms and MLPs of this model alone.
 
         Not the rotary embedding, which Liger replaces for every model of the process, and no loss, for no logits are

@@ -84,9 +84,10 @@ def resample(corpus: Corpus, predictions: Predictions, score: Mapping[str, float
     """
     recordings = len(dict.fromkeys(predictions.recordings))
     times = np.concatenate([np.ones((1, recordings), np.int64), draws(recordings)])
+    drawn = corpus.resampled(predictions, times)
     metrics = {
         name: values[1:]
-        for name, values in corpus.resampled(predictions, times).items()
+        for name, values in (rescored(corpus, predictions, times) if drawn is None else drawn).items()
         if (value := score.get(name)) is not None and np.isclose(values[0], value, rtol=1e-5, atol=1e-5)
     }
     asks = Counter(ask for ask, known in zip(predictions.asks, counted(corpus, predictions), strict=True) if known)

@@ -88,6 +88,7 @@ class Results(BaseModel):
     metrics: dict[str, float | None]
     expected: dict[str, float] = Field(default_factory=dict)
     usage: dict[str, str] = Field(default_factory=dict)
+    synthetic: bool = False
     timing: Timing
     trainable_parameters: int
     total_parameters: int

@@ -48,6 +48,7 @@ class Resolver:
     root: Path
     faults: list[Fault] = field(default_factory=list)
     files: tuple[PluginFile, ...] = ()
+    _outcomes: dict[tuple[type[BaseModel], str], tuple[Any, tuple[Fault, ...]]] = field(default_factory=dict)
 
     # --------------------------------------------------------------------------------------------------- components
 
@@ -106,31 +107,39 @@ class Resolver:
         self, model: type[BaseModel], options: Mapping[str, Any], changes: Mapping[str, Change], subject: str
     ) -> bool:
         """Whether some options are sound with some changes; notes nothing."""
-        changed, before = dict(options), len(self.faults)
+        changed = dict(options)
         for option, change in changes.items():
             _set(changed, option.split("."), change.value)
-        built = self._validated(model, changed, subject, lambda fault: fault)
-        del self.faults[before:]
+        built, _ = self._outcome(model, changed, subject)
         return built is not None
 
     def _validated(
         self, model: type[BaseModel], options: dict[str, Any], subject: str, placed: Callable[[Fault], Fault]
     ) -> Any:
         """The component of some options; None where there is a fault, which `placed` puts in its place in the file."""
-
-        def raised(said: str) -> None:
-            self.faults.append(placed(Fault((), f"{guest} raised {said}", RAISED)))
-
-        built = None
-        guest = self.plugins.guest(model) if issubclass(model, Component) else None
-        with ExitStack() as stack:
-            if guest is not None:
-                stack.enter_context(guarded(str(guest), raised))
-            try:
-                built = validated(model, options, self.root)
-            except ValidationError as error:
-                self.faults += [placed(fault) for fault in faults_of(error, model, options, subject)]
+        built, faults = self._outcome(model, options, subject)
+        self.faults += map(placed, faults)
         return built
+
+    def _outcome(self, model: type[BaseModel], options: dict[str, Any], subject: str) -> tuple[Any, tuple[Fault, ...]]:
+        """The component of some options, or None and what is wrong with them; equal options are validated once."""
+        key = model, repr(options)
+        if key not in self._outcomes:
+            built, faults = None, list[Fault]()
+            guest = self.plugins.guest(model) if issubclass(model, Component) else None
+
+            def raised(said: str) -> None:
+                faults.append(Fault((), f"{guest} raised {said}", RAISED))
+
+            with ExitStack() as stack:
+                if guest is not None:
+                    stack.enter_context(guarded(str(guest), raised))
+                try:
+                    built = validated(model, options, self.root)
+                except ValidationError as error:
+                    faults += faults_of(error, model, options, subject)
+            self._outcomes[key] = built, tuple(faults)
+        return self._outcomes[key]
 
     def dangling(self, section: str, name: str, at: Path_, *also: str) -> None:
         """Notes a name that leads nowhere, neither in a section nor in one of those it might be in also; quiet where it

@@ -84,9 +84,11 @@ class Source:
         return exact or next((place for place in around if place), self.places.get((), (0, 0)))
 
     def refuse(self, faults: list[Fault]) -> RegistryError:
-        """The error that tells all faults at once, in the order of the file."""
-        messages = [self.message(fault) for fault in sorted(faults, key=self.place)]
-        return RegistryError("\n".join(dict.fromkeys(messages)))
+        """The error that tells all faults at once, in the order of the file.
+
+        Many entries may lead to one fault, which is told once.
+        """
+        return RegistryError("\n".join(map(self.message, sorted(dict.fromkeys(faults), key=self.place))))
 
 
 def _excerpt(line: str, column: int) -> str:

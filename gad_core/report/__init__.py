@@ -18,7 +18,7 @@ from gad_core.files.writing import sweep
 from gad_core.metrics.bootstrap import STREAMS, Resampled, load_resampled
 from gad_core.records.results import Results
 from gad_core.records.run_folder import PREDICTIONS, RunPlace
-from gad_core.report.table import Comparison, save_comparison, synthetic, terminal
+from gad_core.report.table import Comparison, save_comparison, terminal
 
 
 def compare(
@@ -73,7 +73,7 @@ def pictures(
     from gad_core.report.curves import curves
     from gad_core.report.timeline import timelines
 
-    note = "synthetic data" if synthetic(corpus.usage) else ""
+    note = "synthetic data" if corpus.synthetic else ""
     found: dict[str, Callable[[Path], object]] = {}
     if lines:
         found["curves.png"] = partial(curves, lines, metric=corpus.headline, note=note)

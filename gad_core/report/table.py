@@ -73,6 +73,7 @@ class Line:
     trainable: int
     memory: float
     usage: Mapping[str, str]
+    synthetic: bool
     undefined: frozenset[str] = frozenset()
     drawn: tuple[Resampled, ...] = ()
 
@@ -108,6 +109,7 @@ class Line:
             metrics={name: figure for name, figure in figures.items() if figure}, expected=first.expected,
             train_speed=train, evaluation_speed=evaluation, trainable=first.trainable_parameters,
             memory=max(run.peak_memory_mb for run in runs), usage=first.usage,
+            synthetic=first.synthetic,
             undefined=frozenset(name for name, figure in figures.items() if figure is None),
             drawn=tuple(one for one in drawn if one is not None) if None not in drawn else (),
         )  # fmt: skip
@@ -186,7 +188,7 @@ class Comparison:
 
     def warnings(self) -> list[str]:
         """What forbids to take the numbers at their face."""
-        made_up = [line.experiment for line in self.lines if synthetic(line.usage)]
+        made_up = [line.experiment for line in self.lines if line.synthetic]
         notes = []
         if made_up:
             which = "all experiments" if len(made_up) == len(self.lines) else ", ".join(made_up)
@@ -210,7 +212,7 @@ class Comparison:
         """How much of what the data name was used, by experiment where that differs."""
         users: dict[str, list[str]] = {}
         for line in self.lines:
-            if line.usage and not synthetic(line.usage):
+            if line.usage and not line.synthetic:
                 users.setdefault(", ".join(f"{what} {value}" for what, value in line.usage.items()), []).append(
                     line.experiment
                 )
@@ -221,11 +223,6 @@ class Comparison:
         if len(found) == 1 and len(next(iter(found.values()))) == len(self.lines):
             return [f"{what}: {text}." for text in found]
         return [f"{what} ({', '.join(names)}): {text}." for text, names in found.items()]
-
-
-def synthetic(usage: Mapping[str, str]) -> bool:
-    """Whether a dataset says of itself that its data is made up."""
-    return "synthetic" in " ".join(usage.values()).lower()
 
 
 def significant(value: float) -> str:

@@ -42,8 +42,8 @@ def run(
     """Trains and evaluates an experiment with one seed, in `root/<experiment>/<seed>/`.
 
     A finished run whose inputs are unchanged is returned as it stands; an interrupted one goes on where it was. One
-    that can do neither is left alone until the new one has ended well (`gad_core.records.run_folder`). Data and model are
-    opened before anything is written. Raises `GadError` when that fails, or when another process runs the same.
+    that can do neither is left alone until the new one has ended well (`records.run_folder`). Data and model are opened
+    before anything is written. Raises `GadError` when that fails, or when another process runs the same.
     """
     place = RunPlace(root, experiment.name, seed)
     with ExitStack() as stack:
@@ -76,7 +76,7 @@ def _trained(
     _require_validation(experiment, corpus)
     model = make_model(experiment, corpus, seed).to(accelerator.device)
     if experiment.training.liger:
-        model.transformer.use_liger()
+        model.transformer.use_fused_kernels()
     if experiment.training.compile:
         model.transformer.compile(dynamic=True)
     reset_peak_memory()
@@ -279,6 +279,7 @@ class RunInProgress:
             metrics=dict(self.corpus.score(test.predictions)),
             expected=dict(self.experiment.expected),
             usage=dict(self.corpus.usage),
+            synthetic=self.corpus.synthetic,
             timing=Timing(
                 train_seconds=place.seconds,
                 train_samples_per_second=place.samples / max(place.seconds, 1e-9),

@@ -107,6 +107,12 @@ def record(name: str, camera: Camera, draw: np.random.Generator) -> Recording:
 
 def open_kitchen(options: Kitchen) -> Corpus:
     """The corpus the options describe; equal options make equal corpora."""
+    corpus = _make_corpus(options)
+    corpus.synthetic = True
+    return corpus
+
+
+def _make_corpus(options: Kitchen) -> Corpus:
     camera = Camera(options)
     recordings = {
         split: [
@@ -118,7 +124,7 @@ def open_kitchen(options: Kitchen) -> Corpus:
     everything = [recording for members in recordings.values() for recording in members]
     features = KitchenFeatures(everything, fps=options.fps, tokens=options.tokens, width=options.width)
     goals = LabelSpace("goal", GOALS)
-    usage = {"data": "synthetic, generated (kitchen)", "recordings": f"{len(everything)} of {len(everything)}"}
+    usage = {"data": "generated (kitchen)", "recordings": f"{len(everything)} of {len(everything)}"}
     if options.mode == "clips":
         return ClipCorpus(
             actions=LabelSpace("action", ACTIONS),
