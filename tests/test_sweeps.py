@@ -402,19 +402,3 @@ def test_every_component_has_a_name_and_documented_options() -> None:
         assert not bare, f"{offer.name}: {bare} say nothing"
     assert not [name for name, entry in Training.model_fields.items() if not entry.description]
     assert issubclass(RegistryError, GadError)
-
-
-def test_equal_options_are_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many experiments and points of sweeps choose an entry."""
-    from gad_core.registry import load, resolve
-
-    seen: list[tuple[type, str]] = []
-    validated = resolve.validated
-
-    def counted(model: type, options: dict[str, object], root: Path) -> object:
-        seen.append((model, repr(options)))
-        return validated(model, options, root)
-
-    monkeypatch.setattr(resolve, "validated", counted)
-    load(Path(__file__).resolve().parents[1] / "registry.yaml")
-    assert len(seen) > 10 and len(seen) == len(set(seen))
