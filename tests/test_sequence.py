@@ -17,6 +17,7 @@ from gad_core.contracts.batch import TRUNK
 from gad_core.contracts.components import Head, LabelTokenizer
 from gad_core.contracts.values import Band, Clip, LabelRef, LabelSpace, Prompt, Query, Sample, Slot, Stage
 from gad_core.data.features import ArrayFeatures
+from gad_core.errors import DataError
 from gad_core.model.action_model import ActionModel, Connector
 from gad_core.model.composition import make_assembler
 from gad_core.model.sequence import Assembler
@@ -284,3 +285,11 @@ def test_every_trainable_parameter_gets_a_gradient() -> None:
         sum(model(model.assembler(chosen, FEATURES, Stage.TRAIN)).values()).backward()  # type: ignore[union-attr]
         idle = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
         assert not idle, (head, idle)
+
+
+def test_a_clip_of_no_frame_is_refused() -> None:
+    assembler = make_model(Discriminative()).assembler
+    empty = Sample("none", Clip("r0", range(0)), "current", (Query(1, {}),))
+    assert assembler.length(empty, 2) == 0
+    with pytest.raises(DataError, match="sample 'none': query at frame 1 of 0"):
+        assembler([empty], FEATURES, Stage.PREDICT)

@@ -227,7 +227,7 @@ class Corpus(metaclass=_Complete):
     headline: str
     """The metric that selects the best checkpoint unless the registry says otherwise; higher is better."""
     scale: Scale | None = None
-    """How the model is to scale the features; as they are unless given (`gad_core.data.scaling.measure_scale`)."""
+    """How the model is to scale the features; as they are unless given (`measure_scale`)."""
     usage: Mapping[str, str] = {}
     """What was used of what was named, for the report: `{"recordings": "557 of 579"}`."""
     synthetic: bool = False

@@ -218,7 +218,7 @@ class Assembler:
             shown = [(token, Slot.SEPARATOR) for token in between] + [(0, Slot.FRAMES)] * tokens
             first = len(opening) + frame * unit - len(between)  # position
             columns += [(token, slot, place, sink, since) for place, (token, slot) in enumerate(shown, first)]
-        return _Trunk(np.array(firsts) + tokens, *np.array(columns, dtype=np.int64).T)
+        return _Trunk(np.array(firsts) + tokens, *np.array(columns, dtype=np.int64).reshape(-1, 5).T)
 
     def _row(self, sample: Sample, tokens_a_frame: int, stage: Stage) -> _Row:
         trunk = self._trunk(sample.asks, len(sample.clip), tokens_a_frame, sample.band)

@@ -84,10 +84,7 @@ class Source:
         return exact or next((place for place in around if place), self.places.get((), (0, 0)))
 
     def refuse(self, faults: list[Fault]) -> RegistryError:
-        """The error that tells all faults at once, in the order of the file.
-
-        Many entries may lead to one fault, which is told once.
-        """
+        """The error that names all faults, each once, in the order of the file."""
         return RegistryError("\n".join(map(self.message, sorted(dict.fromkeys(faults), key=self.place))))
 
 
